@@ -1,0 +1,124 @@
+"""Build operators with weights, and keep weights inside the engine's [-127, 127] exactly."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from microtrain.errors import ConversionError
+from microtrain.fixed_point import quantize_multiplier
+from microtrain.graph import BIAS_LIMIT, Graph, Kind, Op, Tensor, clamp_fields
+
+
+def channel_multipliers(
+    input_scale: float, weight_scale: NDArray[np.float32], output_scale: float
+) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Q31 multiplier and shift of input scale × weight scale ÷ output scale for each channel."""
+    pairs = [
+        quantize_multiplier(input_scale * float(scale) / output_scale) for scale in weight_scale
+    ]
+    mult, shift = zip(*pairs, strict=True)
+    return np.array(mult, np.int32), np.array(shift, np.int8)
+
+
+def limit_bias(bias: NDArray[Any], name: str, notes: list[str]) -> NDArray[np.int32]:
+    """Clamp biases to ±2^30, the engine's limit, with a note. Such channels are saturated anyway."""
+    wide = np.asarray(bias, np.int64)
+    over = int((np.abs(wide) > BIAS_LIMIT).sum())
+    if over:
+        notes.append(f"{name}: {over} biases beyond 2^30 were clamped (dead or saturated channels)")
+    return np.clip(wide, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32)
+
+
+def split_wide_weights(graph: Graph, op: Op) -> Op | None:
+    """Rewrite a -128 in the weights of `op` exactly; returns an operator to run before it.
+
+    The engine's packed kernels need weights in [-127, 127], some converters write -128. The input
+    channels concerned are appended once more by an identity 1×1 convolution (multiplier exactly
+    1), so that -128·x becomes -127·x - 1·x: same sums, same output bytes. None if not needed.
+    A linear input may be cut into positions × channels freely, so the cheapest cut is taken.
+    """
+    if op.weights is None or op.weights.min() > -128:
+        return None
+    if op.kind is Kind.DEPTHWISE_CONV2D:
+        raise ConversionError(
+            f"{op.name}: a depthwise weight is -128; only -127..127 is supported. Quantise the "
+            "model with symmetric narrow-range weights"
+        )
+    source = graph.tensors[op.inputs[0]]
+    if op.kind is Kind.LINEAR:
+        h, channels, duplicated = _cheapest_cut(op.weights)
+        view = Tensor(h, 1, channels, source.scale, source.zero_point)
+        weights = op.weights.reshape(op.weights.shape[0], h, channels)
+    else:
+        view, weights = source, op.weights
+        duplicated = np.flatnonzero((weights == -128).any(axis=(0, 1, 2)))
+    extra = np.where(weights[..., duplicated] == -128, -1, 0).astype(np.int8)
+    split = np.concatenate([np.maximum(weights, -127), extra], axis=-1)
+    op.weights = split.reshape(split.shape[0], -1) if op.kind is Kind.LINEAR else split
+
+    selection = [*range(view.c), *duplicated.tolist()]
+    identity = np.zeros((len(selection), 1, 1, view.c), np.int8)
+    identity[np.arange(len(selection)), 0, 0, selection] = 1
+    wide = Tensor(view.h, view.w, len(selection), view.scale, view.zero_point)
+    graph.tensors.append(wide)
+    mult, shift = quantize_multiplier(1.0)
+    before = Op(
+        f"{op.name}_split", Kind.CONV2D, op.inputs, len(graph.tensors) - 1,
+        weights=identity, bias=np.zeros(wide.c, np.int32), mult=np.full(wide.c, mult, np.int32),
+        shift=np.full(wide.c, shift, np.int8), weight_scale=np.ones(wide.c, np.float32),
+    )  # fmt: skip
+    op.inputs = (before.output,)
+    graph.notes.append(
+        f"{op.name}: weights of -128 were split exactly, with {before.name} in front "
+        f"({identity.size + extra.size} bytes more)"
+    )
+    return before
+
+
+def _cheapest_cut(weights: NDArray[np.int8]) -> tuple[int, int, NDArray[np.intp]]:
+    """positions, channels and the channels to duplicate of a linear input, fewest bytes added."""
+    outputs, size = weights.shape
+    columns = np.flatnonzero((weights == -128).any(axis=0))
+    best: tuple[int, int, int, NDArray[np.intp]] | None = None
+    for channels in (n for n in range(1, size + 1) if size % n == 0):
+        duplicated = np.unique(columns % channels)
+        positions = size // channels
+        cost = channels * (channels + len(duplicated)) + positions * len(duplicated) * outputs
+        if positions <= 0xFFFF and (best is None or cost < best[0]):
+            best = cost, positions, channels, duplicated
+    assert best is not None
+    return best[1:]
+
+
+def weighted_op(
+    graph: Graph,
+    kind: Kind,
+    name: str,
+    source: int,
+    out: int,
+    weights: NDArray[np.int8],
+    bias: NDArray[Any],
+    weight_scale: NDArray[np.float32],
+    **fields: Any,
+) -> Op:
+    """A conv2d, depthwise or linear operator with its multipliers. `fields` go to `Op`.
+
+    A conv2d whose only window is its whole input becomes a linear operator: same sums, same bytes.
+    """
+    x, y = graph.tensors[source], graph.tensors[out]
+    if "mult" not in fields:
+        fields["mult"], fields["shift"] = channel_multipliers(x.scale, weight_scale, y.scale)
+    if kind is Kind.CONV2D and (y.h, y.w) == (1, 1) and fields.get("kernel") == (x.h, x.w):
+        kind = Kind.LINEAR
+        weights = weights.reshape(weights.shape[0], -1)
+        for key in ("kernel", "stride", "pads"):
+            fields.pop(key, None)
+    activation = fields.pop("activation")
+    return Op(
+        name, kind, (source,), out, weights=np.ascontiguousarray(weights),
+        bias=limit_bias(bias, name, graph.notes), weight_scale=weight_scale.astype(np.float32),
+        **fields, **clamp_fields(activation, y),
+    )  # fmt: skip
