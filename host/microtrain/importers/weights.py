@@ -32,16 +32,15 @@ def limit_bias(bias: NDArray[Any], name: str, notes: list[str]) -> NDArray[np.in
     return np.clip(wide, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32)
 
 
-def split_wide_weights(graph: Graph, op: Op) -> Op | None:
-    """Rewrite a -128 in the weights of `op` exactly; returns an operator to run before it.
+def split_wide_weights(graph: Graph, op: Op) -> list[Op]:
+    """Rewrite a -128 in the weights of `op` exactly; returns operators to run before it.
 
     The engine's packed kernels need weights in [-127, 127], some converters write -128. The input
     channels concerned are appended once more by an identity 1×1 convolution (multiplier exactly
-    1), so that -128·x becomes -127·x - 1·x: same sums, same output bytes. None if not needed.
-    A linear input may be cut into positions × channels freely, so the cheapest cut is taken.
+    1), so that -128·x becomes -127·x - 1·x: same sums, same output bytes. A linear input may be cut into positions × channels freely, so the cheapest cut is taken.
     """
     if op.weights is None or op.weights.min() > -128:
-        return None
+        return []
     if op.kind is Kind.DEPTHWISE_CONV2D:
         raise ConversionError(
             f"{op.name}: a depthwise weight is -128; only -127..127 is supported. Quantise the "
@@ -62,20 +61,26 @@ def split_wide_weights(graph: Graph, op: Op) -> Op | None:
     selection = [*range(view.c), *duplicated.tolist()]
     identity = np.zeros((len(selection), 1, 1, view.c), np.int8)
     identity[np.arange(len(selection)), 0, 0, selection] = 1
+    before = []
+    if view.shape != source.shape:
+        graph.tensors.append(view)
+        reshaped = len(graph.tensors) - 1
+        before.append(Op(f"{op.name}_cut", Kind.RESHAPE, op.inputs, reshaped))
+        op.inputs = (reshaped,)
     wide = Tensor(view.h, view.w, len(selection), view.scale, view.zero_point)
     graph.tensors.append(wide)
     mult, shift = quantize_multiplier(1.0)
-    before = Op(
+    split_op = Op(
         f"{op.name}_split", Kind.CONV2D, op.inputs, len(graph.tensors) - 1,
         weights=identity, bias=np.zeros(wide.c, np.int32), mult=np.full(wide.c, mult, np.int32),
         shift=np.full(wide.c, shift, np.int8), weight_scale=np.ones(wide.c, np.float32),
     )  # fmt: skip
-    op.inputs = (before.output,)
+    op.inputs = (split_op.output,)
     graph.notes.append(
-        f"{op.name}: weights of -128 were split exactly, with {before.name} in front "
+        f"{op.name}: weights of -128 were split exactly, with {split_op.name} in front "
         f"({identity.size + extra.size} bytes more)"
     )
-    return before
+    return [*before, split_op]
 
 
 def _cheapest_cut(weights: NDArray[np.int8]) -> tuple[int, int, NDArray[np.intp]]:
