@@ -41,7 +41,8 @@ def round_half_away(x: float) -> int:
 def quantize_multiplier(real: float) -> tuple[int, int]:
     """Write `real` ≥ 0 as (Q31 multiplier, power of two): real ≈ multiplier · 2^(shift - 31).
 
-    Returns (0, 0) for what is too small and the largest pair for what is too large, as TFLite does.
+    Returns (0, 0) for what is too small, as TFLite does, and the largest pair for what is too
+    large.
     Raises ValueError for negative or non-finite numbers.
     """
     if not (math.isfinite(real) and real >= 0):

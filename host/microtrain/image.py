@@ -112,8 +112,9 @@ def from_bytes(data: bytes) -> Graph:
     """The graph of an image. Everything is checked before use; raises ModelError."""
     if len(data) < _HEADER.size or data[:4] != MAGIC:
         raise ModelError("not a model image: it does not start with 'MTMI'")
-    (_, major, minor, length, flags, digest, tensor_count, op_count, tensors_at, ops_at,
-     metadata_at, metadata_length, graph_input, graph_output) = _HEADER.unpack_from(data)  # fmt: skip
+    header = _HEADER.unpack_from(data)
+    major, minor, length, flags, digest = header[1:6]
+    tensor_count, op_count, tensors_at, ops_at, metadata_at, metadata_length = header[6:12]
     if major != MAJOR:
         raise ModelError(f"image version {major}.{minor}, this program reads {MAJOR}.x")
     if length != len(data):
@@ -136,7 +137,7 @@ def from_bytes(data: bytes) -> Graph:
         tensors.append(Tensor(h, w, c, scale, zero_point))
     ops = [_read_op(data, ops_at + i * _OP.size, i, tensors) for i in range(op_count)]
     metadata = _metadata(_slice(data, metadata_at, metadata_length, 1, "metadata"))
-    graph = Graph(tensors, ops, graph_input, graph_output, metadata)
+    graph = Graph(tensors, ops, *header[12:], metadata)
     validate(graph)
     return graph
 

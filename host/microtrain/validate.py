@@ -25,7 +25,7 @@ def validate(graph: Graph) -> None:
     """Raise ModelError naming the first thing the engine would refuse."""
     if not 1 <= len(graph.tensors) <= MAX_COUNT or not 1 <= len(graph.ops) <= MAX_COUNT:
         raise ModelError(
-            f"{len(graph.tensors)} tensors and {len(graph.ops)} operators; 1 to {MAX_COUNT} of each"
+            f"{len(graph.tensors)} tensors and {len(graph.ops)} operators, not 1 to {MAX_COUNT}"
         )
     for index, tensor in enumerate(graph.tensors):
         _tensor(index, tensor)

@@ -1,7 +1,8 @@
 """The int8 forward pass of every operator kind in readable numpy: the yardstick of the kernels.
 
 NHWC with batch 1, TensorFlow Lite's reference semantics: products of (q - zero point) with int8
-weights, int32 sums, fixed-point requantisation that rounds twice.
+weights, int32 sums, fixed-point requantisation. LiteRT's reference kernels round twice, except
+FULLY_CONNECTED, which rounds once.
 """
 
 from __future__ import annotations
@@ -36,6 +37,13 @@ def requantize(x: Array, mult: Array | int, shift: Array | int) -> Array:
     return rounding_shift_right(high, np.maximum(-shift, 0))
 
 
+def requantize_once(x: Array, mult: Array, shift: Array) -> Array:
+    """x · mult · 2^(shift - 31), rounded once, ties away from zero (LiteRT's FULLY_CONNECTED)."""
+    down = 31 - np.asarray(shift, np.int64)
+    magnitude = np.abs(x) * np.asarray(mult, np.int64) + (np.int64(1) << (down - 1))
+    return np.sign(x) * (magnitude >> down)
+
+
 def windows(x: Array, op: Op, out: Tensor, outside: int) -> Array:
     """(out h, out w, kernel h, kernel w, c): what each window sees, `outside` beyond the input."""
     (kh, kw), (sh, sw), (top, left, *_) = op.kernel, op.stride, op.pads
@@ -56,7 +64,7 @@ def exact_matmul(a: Array, b: Array) -> Array:
 
 
 def accumulate(op: Op, x: Array, out: Tensor) -> Array:
-    """Sums of weights × (q - zero point) plus bias, before requantisation; `x` is q - zero point."""
+    """Sums of weights × (q - zero point) plus bias, before requantisation; x is q - zero point."""
     assert op.weights is not None and op.bias is not None
     weights = op.weights.astype(np.int64)
     if op.kind is Kind.LINEAR:
@@ -88,7 +96,7 @@ def add(op: Op, a: Array, b: Array) -> Array:
 
 
 def softmax(x: Array, scale: float) -> Array:
-    """Softmax over the channels with scale 1/256 and zero point -128 (float; TFLite's may be ±1)."""
+    """Softmax over the channels, scale 1/256, zero point -128 (float; TFLite's may be ±1)."""
     real = (x - x.max(axis=-1, keepdims=True)) * scale
     exponentials = np.exp(real)
     probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
@@ -102,7 +110,8 @@ def run_op(graph: Graph, op: Op, *inputs: NDArray[np.int8]) -> NDArray[np.int8]:
     x = q - source.zero_point
     if op.kind in (Kind.CONV2D, Kind.DEPTHWISE_CONV2D, Kind.LINEAR):
         assert op.mult is not None and op.shift is not None
-        y = requantize(accumulate(op, x, out), op.mult, op.shift) + out.zero_point
+        scale = requantize_once if op.kind is Kind.LINEAR else requantize
+        y = scale(accumulate(op, x, out), op.mult, op.shift) + out.zero_point
     elif op.kind is Kind.ADD:
         second = graph.tensors[op.inputs[1]]
         b = inputs[1].astype(np.int64).reshape(second.shape) - second.zero_point
@@ -115,9 +124,7 @@ def run_op(graph: Graph, op: Op, *inputs: NDArray[np.int8]) -> NDArray[np.int8]:
         y = requantize(x.sum(axis=(0, 1)), op.params[0], op.params[1]) + out.zero_point
     elif op.kind is Kind.PAD:
         top, left, bottom, right = op.pads
-        y = np.pad(
-            q, ((top, bottom), (left, right), (0, 0)), constant_values=source.zero_point
-        )
+        y = np.pad(q, ((top, bottom), (left, right), (0, 0)), constant_values=source.zero_point)
     elif op.kind is Kind.RESHAPE:
         y = q
     elif op.kind is Kind.SOFTMAX:

@@ -1,7 +1,7 @@
 """Import the int8 backbones of MCUNetV3 (tiny-training) from their pickle-free copies.
 
-`<model>.npz` holds L{i}_w (int8, OIHW), L{i}_b (int32), L{i}_ws (float32); `<model>.json` beside it
-the topology. Source of the semantics: mit-han-lab/tiny-training, algorithm/quantize.
+`<model>.npz` holds L{i}_w (int8, OIHW), L{i}_b (int32), L{i}_ws (float32); `<model>.json` beside
+it the topology. Source of the semantics: mit-han-lab/tiny-training, algorithm/quantize.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _f32(value: float) -> float:
 def _metadata(topology: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": topology["name"],
-        "provenance": {"format": "mcunet", "source": "mit-han-lab/tiny-training", "licence": "MIT"},
+        "provenance": {"format": "mcunet", "source": "mit-han-lab/tiny-training"},
         "input": {"kind": "image", "pixels": "q = pixel - 128"},
     }
 
@@ -100,22 +100,28 @@ def _conv(
     weights = arrays[f"L{index}_w"]
     depthwise = layer["op"] == "depthwise"
     activated = layer["op"] in _ACTIVATED and layer["y_zero"] == -128
-    graph.ops.append(
-        weighted_op(
+    bias, scales = arrays[f"L{index}_b"], arrays[f"L{index}_ws"]
+    if layer["op"] == "classifier":
+        op = weighted_op(
+            graph, Kind.LINEAR, "classifier", source, out, weights[:, :, 0, 0], bias, scales,
+            activation=Activation.NONE,
+        )  # fmt: skip
+    else:
+        op = weighted_op(
             graph,
             Kind.DEPTHWISE_CONV2D if depthwise else Kind.CONV2D,
-            "classifier" if layer["op"] == "classifier" else f"conv_{index}",
+            f"conv_{index}",
             source,
             out,
             weights[:, 0].transpose(1, 2, 0) if depthwise else weights.transpose(0, 2, 3, 1),
-            arrays[f"L{index}_b"],
-            arrays[f"L{index}_ws"],
+            bias,
+            scales,
             activation=Activation.RELU6 if activated else Activation.NONE,
             kernel=(kernel, kernel),
             stride=(stride, stride),
             pads=(pad, pad, pad, pad),
         )
-    )
+    graph.ops.append(op)
     return out
 
 

@@ -26,7 +26,7 @@ from microtrain.importers import read_file
 from microtrain.importers.simplify import simplify
 from microtrain.importers.tflite_constants import FOLDABLE, Constants
 from microtrain.importers.tflite_file import FileModel, FileOp, FileTensor, read_tflite
-from microtrain.importers.weights import channel_multipliers, split_wide_weights, weighted_op
+from microtrain.importers.weights import split_wide_weights, weighted_op
 from microtrain.validate import validate
 
 _ACTIVATIONS = {
@@ -38,7 +38,8 @@ _FLOAT_TAIL = frozenset({"SOFTMAX", "LOG_SOFTMAX", "RESHAPE", "SQUEEZE"})
 def import_tflite(path: Path) -> Graph:
     """The graph of an int8 .tflite file. Raises ConversionError naming what is unsupported."""
     data = read_file(path)
-    provenance = {"format": "tflite", "file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+    sha256 = hashlib.sha256(data).hexdigest()
+    provenance = {"format": "tflite", "file": path.name, "sha256": sha256}
     try:
         return convert(read_tflite(data), {"name": path.stem, "provenance": provenance})
     except (ConversionError, ModelError) as error:
@@ -49,7 +50,8 @@ def convert(model: FileModel, metadata: dict[str, Any]) -> Graph:
     """Convert what `read_tflite` returned. Raises ConversionError or ModelError."""
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise ConversionError(
-            f"{len(model.inputs)} inputs and {len(model.outputs)} outputs; one of each is supported"
+            f"{len(model.inputs)} inputs and {len(model.outputs)} outputs; only one of each is "
+            "supported"
         )
     for op in model.ops:
         if op.name not in SUPPORTED and op.name not in _FLOAT_TAIL:
@@ -100,7 +102,8 @@ class _Converter:
         elif dtype != "FLOAT32":
             raise ConversionError(f"the input is {dtype}; INT8, UINT8 or FLOAT32 is supported")
         self.graph.metadata["input"] = {"file_dtype": dtype}
-        for self.op in self.model.ops:
+        for op in self.model.ops:
+            self.op = op
             try:
                 self.convert_op()
             except (ConversionError, ModelError) as error:
@@ -164,7 +167,7 @@ class _Converter:
                 raise ConversionError("uint8 networks are not supported, only int8")
             return self.tensor_of[index]
         if index >= 0 and self.constants.get(index) is not None:
-            raise ConversionError(f"input {position} is a constant; only activations are supported")
+            raise ConversionError(f"input {position} is a constant, not an activation")
         if index >= 0 and self.file_tensor(index).dtype != "INT8":
             raise ConversionError(
                 f"works on {self.file_tensor(index).dtype}; only int8 networks are supported: "
@@ -258,12 +261,12 @@ class _Converter:
         if info.dtype != "INT8" or info.data is None:
             raise ConversionError(f"its weights are {info.dtype}; only int8 is supported")
         if np.any(info.zero_points):
-            raise ConversionError("its weights have zero points; only symmetric ones are supported")
+            raise ConversionError("its weights have zero points, only 0 is supported")
         count = info.scales.size
         if count not in (1, channels):
             raise ConversionError(f"{count} weight scales for {channels} output channels")
         dimension = info.quantized_dimension
-        if 1 < count and dimension != channel_axis:
+        if count > 1 and dimension != channel_axis:
             if 0 <= dimension < len(info.shape):
                 raise ConversionError(
                     f"its weights are quantised along dimension {dimension}; only along the "
@@ -326,28 +329,17 @@ class _Converter:
         if len(info.shape) != 2 or 0 in info.shape or x.size % info.shape[1]:
             raise ConversionError(f"weights {info.shape} for an input of {x.size} values")
         outputs, inputs = info.shape
-        rows = x.size // inputs
-        if y.size != rows * outputs:
-            raise ConversionError(f"{y.size} outputs, but its weights give {rows * outputs}")
+        if x.size != inputs:
+            raise ConversionError(
+                f"applies its weights to {x.size // inputs} rows of {inputs} values; only to one "
+                "is supported"
+            )
+        if y.size != outputs:
+            raise ConversionError(f"{y.size} outputs, but its weights give {outputs}")
         data, scales = self.weights(outputs, 0)
-        if info.scales.size == 1:
-            # TFLite multiplies the two scales in float32 here, and only here.
-            product = float(np.float32(x.scale) * np.float32(scales[0]))
-            mult, shift = quantize_multiplier(product / y.scale)
-            multipliers = np.full(outputs, mult, np.int32), np.full(outputs, shift, np.int8)
-        else:
-            multipliers = channel_multipliers(x.scale, scales, y.scale)
-        fields: dict[str, Any] = {"mult": multipliers[0], "shift": multipliers[1]}
-        fields["activation"] = self.activation()
-        if rows == 1:
-            self.emit_weighted(Kind.LINEAR, source, out, data, scales, self.bias(outputs), **fields)
-            return
-        # The same layer applied to each of `rows` vectors: a 1x1 convolution along w.
-        if (x.c, y.c) != (inputs, outputs):
-            raise ConversionError(f"maps {x.shape} to {y.shape} by rows of {inputs}")
         self.emit_weighted(
-            Kind.CONV2D, source, out, data.reshape(outputs, 1, 1, inputs), scales,
-            self.bias(outputs), **fields,
+            Kind.LINEAR, source, out, data, scales, self.bias(outputs),
+            activation=self.activation(),
         )  # fmt: skip
 
     def add(self) -> None:

@@ -83,9 +83,7 @@ def _read(tflite: Any, data: bytes) -> FileModel:
     codes = _names(tflite.BuiltinOperator)
     tensors = [_tensor(model, graph.Tensors(i), types) for i in range(counts[0])]
     ops = [_op(tflite, model, graph.Operators(i), i, codes) for i in range(counts[1])]
-    result = FileModel(
-        tensors, ops, _ints(graph.InputsAsNumpy()), _ints(graph.OutputsAsNumpy())
-    )
+    result = FileModel(tensors, ops, _ints(graph.InputsAsNumpy()), _ints(graph.OutputsAsNumpy()))
     used = [*result.inputs, *result.outputs]
     for op in ops:
         used += [i for i in op.inputs if i != -1] + op.outputs

@@ -24,11 +24,11 @@ def channel_multipliers(
 
 
 def limit_bias(bias: NDArray[Any], name: str, notes: list[str]) -> NDArray[np.int32]:
-    """Clamp biases to ±2^30, the engine's limit, with a note. Such channels are saturated anyway."""
+    """Clamp biases to ±2^30, the engine's limit, with a note: such channels are saturated."""
     wide = np.asarray(bias, np.int64)
     over = int((np.abs(wide) > BIAS_LIMIT).sum())
     if over:
-        notes.append(f"{name}: {over} biases beyond 2^30 were clamped (dead or saturated channels)")
+        notes.append(f"{name}: {over} biases beyond 2^30 were clamped (saturated channels)")
     return np.clip(wide, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32)
 
 
@@ -37,7 +37,8 @@ def split_wide_weights(graph: Graph, op: Op) -> list[Op]:
 
     The engine's packed kernels need weights in [-127, 127], some converters write -128. The input
     channels concerned are appended once more by an identity 1×1 convolution (multiplier exactly
-    1), so that -128·x becomes -127·x - 1·x: same sums, same output bytes. A linear input may be cut into positions × channels freely, so the cheapest cut is taken.
+    1), so that -128·x becomes -127·x - 1·x: same sums, same output bytes. A linear input may be
+    cut into positions × channels freely, so the cheapest cut is taken.
     """
     if op.weights is None or op.weights.min() > -128:
         return []
@@ -109,21 +110,12 @@ def weighted_op(
     weight_scale: NDArray[np.float32],
     **fields: Any,
 ) -> Op:
-    """A conv2d, depthwise or linear operator with its multipliers. `fields` go to `Op`.
-
-    A conv2d whose only window is its whole input becomes a linear operator: same sums, same bytes.
-    """
+    """A conv2d, depthwise or linear operator with its multipliers. `fields` go to `Op`."""
     x, y = graph.tensors[source], graph.tensors[out]
-    if "mult" not in fields:
-        fields["mult"], fields["shift"] = channel_multipliers(x.scale, weight_scale, y.scale)
-    if kind is Kind.CONV2D and (y.h, y.w) == (1, 1) and fields.get("kernel") == (x.h, x.w):
-        kind = Kind.LINEAR
-        weights = weights.reshape(weights.shape[0], -1)
-        for key in ("kernel", "stride", "pads"):
-            fields.pop(key, None)
+    mult, shift = channel_multipliers(x.scale, weight_scale, y.scale)
     activation = fields.pop("activation")
     return Op(
         name, kind, (source,), out, weights=np.ascontiguousarray(weights),
         bias=limit_bias(bias, name, graph.notes), weight_scale=weight_scale.astype(np.float32),
-        **fields, **clamp_fields(activation, y),
+        mult=mult, shift=shift, **fields, **clamp_fields(activation, y),
     )  # fmt: skip
