@@ -1,0 +1,22 @@
+// Offsets for buffers that live for a while: rectangles of (bytes, time) packed into the smallest arena.
+#ifndef MT_ARENA_H
+#define MT_ARENA_H
+
+#include <stdint.h>
+
+#define MT_NO_BUFFER 0xFFFFu
+
+typedef struct {
+    uint32_t offset, size;
+    uint16_t start, end; // first and last time at which it is needed
+    uint16_t leader; // the buffer whose offset it shares (itself, unless it reuses another one's memory in place)
+    uint16_t next; // next buffer with the same leader
+} mt_buffer_t;
+
+// Largest sum of bytes needed at one time: no arena can be smaller.
+uint32_t mt_arena_lower_bound(const mt_buffer_t *buffers, uint32_t count);
+// Sets every offset and returns the arena's size: the best of greedy-by-size, by area, by lifetime and first-fit in time order,
+// each improved by placing what sticks out first. `order` and `best` hold `count` entries of scratch each.
+uint32_t mt_arena_place(mt_buffer_t *buffers, uint32_t count, uint16_t *order, uint16_t *best);
+
+#endif // MT_ARENA_H

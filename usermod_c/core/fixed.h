@@ -1,0 +1,58 @@
+// Fixed-point arithmetic shared by the operators. Shifts of negative numbers are arithmetic on every supported compiler.
+#ifndef MT_FIXED_H
+#define MT_FIXED_H
+
+#include <stdint.h>
+
+static inline int32_t mt_clamp(int32_t x, int32_t low, int32_t high) {
+    return x < low ? low : x > high ? high : x;
+}
+
+static inline int32_t mt_clamp64(int64_t x, int32_t low, int32_t high) {
+    return x < low ? low : x > high ? high : (int32_t)x;
+}
+
+static inline int32_t mt_abs(int32_t x) {
+    return x < 0 ? -x : x;
+}
+
+// Bits needed for a magnitude: 0 for 0.
+static inline int mt_bit_length(uint32_t m) {
+    int n = 0;
+    for (; m; m >>= 1) {
+        n++;
+    }
+    return n;
+}
+
+// Right shift rounding half up; s <= 0 shifts left. |s| <= 62.
+static inline int64_t mt_round_shift(int64_t x, int s) {
+    return s <= 0 ? x * ((int64_t)1 << -s) : (x + ((int64_t)1 << (s - 1))) >> s;
+}
+
+// TFLite's MultiplyByQuantizedMultiplier with gemmlowp's two roundings: acc * mult * 2^(shift - 31), mult in Q31.
+static inline int32_t mt_requantize(int32_t acc, int32_t mult, int shift) {
+    int64_t x = acc;
+    if (shift > 0) {
+        x = mt_clamp64(x * ((int64_t)1 << shift), INT32_MIN, INT32_MAX);
+        shift = 0;
+    }
+    int32_t high = (int32_t)((x * mult + ((int64_t)1 << 30)) >> 31);
+    uint32_t mask = ((uint32_t)1 << -shift) - 1;
+    uint32_t threshold = (mask >> 1) + (high < 0);
+    return (high >> -shift) + (((uint32_t)high & mask) > threshold);
+}
+
+static inline uint32_t mt_align(uint32_t n, uint32_t alignment) {
+    return (n + alignment - 1) & ~(alignment - 1);
+}
+
+static inline uint32_t mt_xorshift32(uint32_t *state) {
+    uint32_t x = *state;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    return *state = x;
+}
+
+#endif // MT_FIXED_H

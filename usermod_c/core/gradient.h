@@ -1,0 +1,50 @@
+// Gradient tensors: int8 values with one power-of-two exponent, rounded to nearest, and the shift rule R7 that picks the exponent.
+#ifndef MT_GRADIENT_H
+#define MT_GRADIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "microtrain.h"
+
+#define MT_GRADIENT_MAX 127
+#define MT_FOLD_MAX 32767
+
+typedef struct { // where an input gradient goes, and what the pass saw
+    int8_t *out;
+    const int8_t *skip; // gradient from another consumer of the tensor, or NULL
+    int skip_shift; // its exponent minus the accumulator's
+    int pre_shift; // accumulators are shifted right by this first, so that the skip fits
+    int shift;
+    uint32_t seen_bits; // OR of all magnitudes
+    uint32_t over; // accumulators >= 128 << shift
+    uint32_t saturated; // results clamped
+} mt_gradient_out_t;
+
+// Adds the waiting gradient to `acc[0..n)`, elements from `index`, and stores them.
+void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n);
+
+// Runs one input-gradient pass over the whole tensor; must be repeatable: its inputs stay as they are.
+typedef void (*mt_gradient_pass_t)(const void *context, mt_gradient_out_t *out);
+
+// Runs `pass` with the kept shift, again with the exact one where it fits badly (rule R7), and advances the kept shift.
+// `acc_exponent` is the accumulators' exponent, `skip_exponent` that of the waiting gradient. Returns the exponent of the result.
+int mt_gradient_run(mt_gradient_pass_t pass, const void *context, mt_gradient_out_t *out, size_t n, mt_shift_t *state, int acc_exponent,
+    int skip_exponent, bool exact);
+
+// mask = 1 where a gradient may pass: (not clamped below, if `low` stops) and (not above, if `high` stops).
+typedef struct {
+    int32_t act_min, act_max;
+    bool low, high;
+} mt_clamp_mask_t;
+
+// Bit i of `bits` for element i.
+void mt_mask_from_output(const mt_clamp_mask_t *m, const int8_t *y, uint8_t *bits, size_t n);
+// to[i] = mask ? from[i] : 0; `bits`, or where NULL the kept output `y`, says the mask. from == to is allowed.
+void mt_mask_apply(const mt_clamp_mask_t *m, const uint8_t *bits, const int8_t *y, const int8_t *from, int8_t *to, size_t n);
+
+// Terms an int8 gradient's fold may be summed over, and what is shifted out so that the sum stays in int32: h = q * M >> (15 - extra).
+int mt_fold_extra(uint32_t terms);
+
+#endif // MT_GRADIENT_H

@@ -1,0 +1,241 @@
+// microtrain: int8 training of neural networks on a microcontroller.
+//
+// The engine reads a model image in place, plans one training step for a scheme, and runs it in a block of memory that the caller gives.
+// It never allocates, holds no globals, and uses floating point only for per-channel constants; every target gives the same bytes.
+// Functions return MT_OK (0) or a negative mt_code. `mt_error_t`, where given, receives the operator and the numbers of the failure.
+#ifndef MICROTRAIN_H
+#define MICROTRAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define MT_VERSION_MAJOR 1 // of the image format: a reader refuses another one
+#define MT_NONE 0xFFFFFFFFu
+#define MT_NO_TENSOR 0xFFFFu
+#define MT_ALIGN 8 // bytes, of every buffer in the block
+#define MT_SESSION_BYTES 192 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
+
+enum mt_code {
+    MT_OK = 0,
+    MT_ERR_MAGIC = -1, // not a model image
+    MT_ERR_VERSION = -2, // need: our major version, have: the image's
+    MT_ERR_LENGTH = -3, // need: bytes the header names, have: bytes given
+    MT_ERR_HASH = -4, // SHA-256 does not match
+    MT_ERR_ALIGN = -5, // the image's address is not a multiple of 4
+    MT_ERR_CORRUPT = -6, // a table entry is out of range or contradicts another; need: offset of the field
+    MT_ERR_UNSUPPORTED = -7, // operator kind or dtype this engine does not have; have: the kind
+    MT_ERR_SCHEME = -8, // the scheme trains what the operator does not have
+    MT_ERR_MEMORY = -9, // need, have: bytes
+    MT_ERR_LABEL = -10, // need: classes, have: the label
+    MT_ERR_LIMIT = -11, // an accumulator could leave 32 bits; need: the terms it would sum, have: the most it may
+    MT_ERR_NO_LOSS = -12, // the session was planned without a loss, or with the other one
+    MT_ERR_HEAD = -13, // new head on a network that does not end in a linear operator
+    MT_ERR_VALUE = -14, // a parameter is not finite or out of range
+};
+
+typedef struct {
+    int32_t code;
+    int32_t op; // index of the operator, -1 if none
+    uint32_t need;
+    uint32_t have;
+} mt_error_t;
+
+// ---- model image (format: usermod_c/README.md) ----
+
+enum mt_kind {
+    MT_CONV2D = 1,
+    MT_DEPTHWISE_CONV2D,
+    MT_LINEAR,
+    MT_ADD,
+    MT_AVERAGE_POOL,
+    MT_MAX_POOL,
+    MT_MEAN,
+    MT_PAD,
+    MT_RESHAPE,
+    MT_SOFTMAX,
+    MT_REQUANTIZE,
+};
+
+enum mt_activation { MT_ACT_NONE, MT_ACT_RELU, MT_ACT_RELU6, MT_ACT_RELU_N1_TO_1 };
+
+typedef struct { // as stored
+    uint16_t h, w;
+    uint32_t c;
+    float scale;
+    int8_t zero_point;
+    uint8_t dtype;
+    uint16_t reserved;
+} mt_tensor_t;
+
+typedef struct { // as stored
+    uint8_t kind, activation;
+    int8_t act_min, act_max;
+    uint16_t input[2], output;
+    uint16_t kernel_h, kernel_w, stride_h, stride_w;
+    uint16_t pad_top, pad_left, pad_bottom, pad_right;
+    uint16_t channel_multiplier;
+    uint32_t name, weights, bias, fold, mult, shift, weight_scale;
+    int32_t param[8];
+    uint32_t reserved[2];
+} mt_op_t;
+
+typedef struct {
+    const uint8_t *base;
+    uint32_t length;
+    const mt_tensor_t *tensors;
+    const mt_op_t *ops;
+    uint32_t meta, meta_length;
+    uint16_t tensor_count, op_count, input, output;
+} mt_model_t;
+
+// Validates `length` bytes at `image` and fills `model`, which points into them. `check_hash` also verifies the SHA-256.
+int mt_model_open(mt_model_t *model, const void *image, size_t length, bool check_hash, mt_error_t *error);
+// Elements of a tensor.
+uint32_t mt_tensor_size(const mt_tensor_t *t);
+// The operator's name, zero-terminated, in the image.
+const char *mt_op_name(const mt_model_t *model, uint32_t op);
+// Multiply-accumulates of one forward pass of an operator.
+uint64_t mt_op_macs(const mt_model_t *model, uint32_t op);
+
+// ---- plan ----
+
+enum mt_loss_kind { MT_LOSS_NONE, MT_LOSS_CROSS_ENTROPY, MT_LOSS_MSE };
+
+typedef struct { // what is trained of one operator
+    bool bias;
+    uint32_t channels; // how many input channels' weights (depthwise: channels); 0 none, in_c all
+    const uint16_t *list; // which, ascending; NULL: the first `channels`
+} mt_layer_scheme_t;
+
+typedef struct {
+    enum mt_loss_kind loss; // MT_LOSS_NONE plans inference: int8 outputs exactly as the image says
+    uint32_t new_classes; // > 0: replace the last linear operator by a zero-initialised one with this many outputs
+    const mt_layer_scheme_t *layers; // one per operator; NULL trains nothing
+} mt_scheme_t;
+
+enum { // mt_op_plan_t.flags
+    MT_F_RUN = 1, // executed in this plan
+    MT_F_GRAD = 2, // its backward pass runs
+    MT_F_GRAD_IN0 = 4, // ... and computes (or passes on) the gradient of input 0
+    MT_F_GRAD_IN1 = 8, // ... of input 1
+    MT_F_ALIAS0 = 16, // input 0 shares the gradient buffer of the output
+    MT_F_ALIAS1 = 32,
+    MT_F_MASK = 64, // the clamp stops gradients
+    MT_F_MASK_BITS = 128, // ... and is kept as bits; else it is derived from the kept output
+    MT_F_LOGITS = 256, // output is int32 Q16 in real units
+    MT_F_BIAS = 512, // bias trained
+    MT_F_COMPACT = 1024, // `saved` holds only the trained channels of the input
+    MT_F_NEW = 2048, // a new head: nothing in the image
+    MT_F_GRAD_TOP16 = 4096, // the gradient of the output is int16
+};
+
+typedef struct { // one operator; offsets count from the start of the arena, MT_NONE where there is none
+    uint16_t flags;
+    uint16_t channels; // trained input channels
+    uint16_t in_root[2], out_root; // tensors whose memory and gradient these are: a reshape shares its input's
+    uint16_t reserved;
+    uint32_t in[2], out;
+    uint32_t mask, saved;
+    uint32_t scratch_forward, scratch_backward;
+    uint32_t grad_out; // gradient of the output as it arrives
+    uint32_t grad_masked; // after the clamp mask; equals grad_out where that may be overwritten
+    uint32_t grad_in[2];
+    uint32_t skip[2]; // gradient already waiting at the input, to be added inside the accumulator
+    uint32_t list; // u16 channel list, from the start of the channel lists
+    uint32_t state; // trained tensors, from the start of the state
+    uint32_t derived; // sums and multipliers derived from them, from the start of the derived part
+} mt_op_plan_t;
+
+typedef struct {
+    uint32_t arena_bytes; // activations, masks, gradients, scratch
+    uint32_t arena_lower_bound; // largest sum of bytes live at once
+    uint32_t state_bytes; // what a checkpoint holds: trained tensors, random state, shift states
+    uint32_t derived_bytes;
+    uint32_t table_bytes; // session header, operator plans, channel lists, exponents
+    uint32_t total_bytes; // sum of the above: the block mt_session_init needs
+    uint32_t trainable_bytes; // int8 weights and int32 biases in the state
+    uint32_t classes; // length of the output
+    uint64_t forward_macs, backward_macs;
+} mt_plan_info_t;
+
+typedef struct {
+    mt_plan_info_t info;
+    mt_op_plan_t *ops; // op_count
+    uint16_t *lists;
+    uint32_t list_count; // u16 entries
+    uint32_t run_count; // operators executed: [0, run_count)
+    uint32_t output; // arena offset of the network's output
+    uint32_t grad_top; // arena offset of the loss gradient
+    uint32_t loss_scratch;
+    uint32_t input; // arena offset of the input
+    enum mt_loss_kind loss;
+    uint32_t new_classes;
+} mt_plan_t;
+
+typedef struct { // of one operator, for reports
+    uint32_t trained_weights, trained_bias; // parameters
+    uint32_t saved_bytes, mask_bytes; // kept from forward to backward
+    uint32_t scratch_bytes;
+    uint64_t forward_macs, backward_macs;
+} mt_layer_info_t;
+
+// Bytes of temporary, 8-aligned memory that mt_plan needs.
+size_t mt_plan_work_size(const mt_model_t *model, const mt_scheme_t *scheme);
+// Plans one step. `plan` points into `work`, which must live until mt_session_init has copied it.
+int mt_plan(const mt_model_t *model, const mt_scheme_t *scheme, void *work, size_t work_size, mt_plan_t *plan, mt_error_t *error);
+void mt_plan_layer(const mt_model_t *model, const mt_plan_t *plan, uint32_t op, mt_layer_info_t *info);
+
+// ---- session: a plan with its memory ----
+
+typedef struct { // rule R7 of the gradient shift, one an input gradient
+    uint8_t shift, low, seen, reserved;
+} mt_shift_t;
+
+// Watches gradients as they are made, before the update: `kind` 0 weights of one output channel, 1 bias of one output channel.
+// The real gradient is g[i] * 2^exponent * input scale (weights), g[0] * 2^exponent (bias).
+typedef void (*mt_tap_t)(void *context, uint32_t op, int kind, uint32_t channel, const int32_t *g, uint32_t n, int exponent);
+
+typedef struct {
+    const mt_model_t *model;
+    uint8_t *block;
+    mt_op_plan_t *ops;
+    uint16_t *lists;
+    int16_t *exponents; // of the gradient of each tensor
+    uint8_t *state, *derived, *arena;
+    uint32_t *rng; // xorshift32, never 0; first word of the state
+    mt_shift_t *shifts; // two an operator
+    mt_tap_t tap;
+    void *tap_context;
+    uint32_t state_bytes, total_bytes, run_count, output, grad_top, loss_scratch, input, classes;
+    int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
+    int16_t lr_exponent;
+    uint8_t loss, logits;
+    bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
+} mt_session_t;
+
+// Lays the plan out in `block` (8-aligned, at least info.total_bytes) and copies the trained tensors of the image into it.
+int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_plan_t *plan, void *block, size_t block_size,
+    uint32_t seed, mt_error_t *error);
+// Plain SGD step size in real units, as in PyTorch; 0 <= lr < 2^31.
+int mt_session_set_lr(mt_session_t *s, float lr);
+// The int8 input sample, h*w*c bytes. Operators may overwrite it: write it before every forward pass.
+int8_t *mt_session_input(mt_session_t *s);
+// Runs the network. Afterwards mt_session_output holds the logits (int32 Q16, `logits` set) or the int8 output.
+void mt_session_forward(mt_session_t *s);
+const void *mt_session_output(const mt_session_t *s);
+// Index of the largest output, the first of equals.
+uint32_t mt_session_argmax(const mt_session_t *s);
+// After forward: softmax cross-entropy with `label`; loss in Q16 nats.
+int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16);
+// After forward: mean squared error to `target` (Q16 real units, one an output); loss in Q16, saturating.
+int mt_session_mse(mt_session_t *s, const int32_t *target_q16, uint32_t *loss_q16);
+// After a loss: gradients of every trained operator, each updated in place as soon as its gradient is known.
+void mt_session_backward(mt_session_t *s);
+// What a checkpoint holds. After writing to it call mt_session_refresh.
+uint8_t *mt_session_state(mt_session_t *s);
+void mt_session_refresh(mt_session_t *s);
+// Copies every trained tensor that both sessions (of one model) hold; MT_ERR_SCHEME names one that `to` lacks.
+int mt_session_carry(mt_session_t *to, const mt_session_t *from, mt_error_t *error);
+
+#endif // MICROTRAIN_H

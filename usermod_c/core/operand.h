@@ -1,0 +1,27 @@
+// From (image, plan, block) to what the operators take.
+#ifndef MT_OPERAND_H
+#define MT_OPERAND_H
+
+#include "ops/depthwise_conv2d.h"
+#include "ops/linear.h"
+
+// Shapes and clamp of an operator. A linear one is a 1x1 convolution of a 1x1 map; a new head has `classes` outputs.
+mt_window_t mt_operand_window(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p, uint32_t classes);
+// Output channels of an operator with weights.
+uint32_t mt_operand_rows(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p, uint32_t classes);
+// The clamp sides that stop a gradient.
+mt_clamp_mask_t mt_operand_mask(const mt_op_t *op);
+
+// Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
+typedef struct {
+    uint32_t scale, master, weights, state_bytes; // f32, i32, i8
+    uint32_t zero_sum, mult, shift, derived_bytes; // i32, i32, i8
+    uint32_t trained_weights;
+} mt_state_layout_t;
+mt_state_layout_t mt_operand_layout(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p, uint32_t classes);
+
+mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op);
+mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op);
+mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op);
+
+#endif // MT_OPERAND_H

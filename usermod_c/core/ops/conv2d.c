@@ -1,0 +1,246 @@
+#include "conv2d.h"
+
+#include "../arch/kernels.h"
+#include "../fixed.h"
+#include "../scale.h"
+
+#define COLUMN_BYTES 2048 // of input patches gathered at once
+#define MAX_PIXELS 64
+#define TILE 8 // input pixels of one row whose gradient is accumulated at once
+
+static int32_t min32(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+
+static int32_t patch_bytes(const mt_window_t *w) {
+    return w->kernel_h * w->kernel_w * w->in_c;
+}
+
+static int32_t patches_at_once(const mt_window_t *w) {
+    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, 16);
+}
+
+uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
+    int32_t patches = mt_is_pointwise(w) ? 0 : min32(patches_at_once(w), w->out_h * w->out_w);
+    return (uint32_t)((patches + (mixed ? 4 : 0)) * patch_bytes(w));
+}
+
+// Input under the window of output pixel p, positions outside filled with the zero point.
+static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_t *patch) {
+    int32_t y0 = p / w->out_w * w->stride_h - w->pad_top, x0 = p % w->out_w * w->stride_w - w->pad_left;
+    int32_t row = w->kernel_w * w->in_c;
+    int32_t left = x0 < 0 ? -x0 : 0, right = min32(w->kernel_w, w->in_w - x0);
+    for (int32_t ky = 0; ky < w->kernel_h; ky++, patch += row) {
+        int32_t iy = y0 + ky;
+        if (iy < 0 || iy >= w->in_h) {
+            memset(patch, w->in_zero, (size_t)row);
+            continue;
+        }
+        memset(patch, w->in_zero, (size_t)(left * w->in_c));
+        memcpy(patch + left * w->in_c, x + (iy * w->in_w + x0 + left) * w->in_c, (size_t)((right - left) * w->in_c));
+        memset(patch + right * w->in_c, w->in_zero, (size_t)((w->kernel_w - right) * w->in_c));
+    }
+}
+
+// Four output channels from o (fewer at the end) of `n` pixels whose inputs lie `k` apart at `x`.
+static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t k, int32_t n, int8_t *y, int8_t *row_buffer) {
+    const mt_window_t *w = &c->window;
+    const mt_channels_t *ch = &c->channels;
+    int32_t rows = min32(4, w->out_c - o);
+    const int8_t *weights[4];
+    int32_t start[4], mult[4], shift[4];
+    for (int32_t j = 0; j < 4; j++) {
+        int32_t r = o + min32(j, rows - 1);
+        weights[j] = j < rows ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * k) : weights[0];
+        start[j] = mt_channel_start(ch, r);
+        mult[j] = ch->mult[r];
+        shift[j] = ch->shift[r];
+    }
+    int32_t low = w->act_min - w->out_zero, high = w->act_max - w->out_zero;
+    for (int32_t p = 0; p < n; p++, x += k, y += w->out_c) {
+        int32_t acc[4] = {start[0], start[1], start[2], start[3]};
+        mt_dot4(x, weights, k, acc);
+        for (int32_t j = 0; j < rows; j++) {
+            y[o + j] = (int8_t)(mt_clamp(mt_requantize(acc[j], mult[j], shift[j]), low, high) + w->out_zero);
+        }
+    }
+}
+
+void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
+    const mt_window_t *w = &c->window;
+    int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w;
+    bool pointwise = mt_is_pointwise(w);
+    int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels);
+    int8_t *patches = scratch, *row_buffer = pointwise ? patches : patches + block * k;
+    for (int32_t p = 0; p < pixels; p += block) {
+        int32_t n = min32(block, pixels - p);
+        const int8_t *input = x + p * k;
+        if (!pointwise) {
+            for (int32_t i = 0; i < n; i++) {
+                gather_patch(w, x, p + i, patches + i * k);
+            }
+            input = patches;
+        }
+        for (int32_t o = 0; o < w->out_c; o += 4) {
+            forward_rows(c, o, input, k, n, y + p * w->out_c, row_buffer);
+        }
+    }
+}
+
+// ---- input gradient ----
+
+// Output columns whose window meets input columns [x0, x1).
+static void columns_meeting(const mt_window_t *w, int32_t x0, int32_t x1, int32_t *first, int32_t *end) {
+    int32_t low = x0 + w->pad_left - w->kernel_w + 1;
+    *first = low <= 0 ? 0 : (low + w->stride_w - 1) / w->stride_w;
+    *end = min32(w->out_w, (x1 - 1 + w->pad_left) / w->stride_w + 1);
+}
+
+static int32_t most_columns(const mt_window_t *w) {
+    return min32(w->out_w, (min32(TILE, w->in_w) + w->kernel_w - 2) / w->stride_w + 1);
+}
+
+typedef struct {
+    int32_t *acc; // [TILE][in_c]
+    int16_t *multipliers; // [out_c]
+    int16_t *folded; // [columns][out_c]
+    int8_t *row_buffer; // [kernel_w][in_c]
+} backward_scratch_t;
+
+static uint32_t split_scratch(const mt_window_t *w, void *scratch, backward_scratch_t *s) {
+    uint32_t acc = (uint32_t)(min32(TILE, w->in_w) * w->in_c) * 4, multipliers = (uint32_t)w->out_c * 2;
+    uint32_t folded = (uint32_t)(most_columns(w) * w->out_c) * 2;
+    if (s) {
+        uint8_t *p = scratch;
+        *s = (backward_scratch_t) {(int32_t *)p, (int16_t *)(p + acc), (int16_t *)(p + acc + multipliers), (int8_t *)(p + acc + multipliers + folded)};
+    }
+    return acc + multipliers + folded;
+}
+
+uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w, bool mixed) {
+    return split_scratch(w, NULL, NULL) + (mixed ? (uint32_t)(w->kernel_w * w->in_c) : 0);
+}
+
+uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
+    int32_t rows = (w->kernel_h + w->stride_h - 1) / w->stride_h, columns = (w->kernel_w + w->stride_w - 1) / w->stride_w;
+    return (uint32_t)(rows * columns * w->out_c);
+}
+
+// Adds output row `oy`, window row `ky`, to the accumulators of input columns [x0, x1).
+static void backward_window_row(const mt_conv_gradient_t *g, const backward_scratch_t *s, int32_t oy, int32_t ky, int32_t x0, int32_t x1) {
+    const mt_conv_t *c = g->conv;
+    const mt_window_t *w = &c->window;
+    int32_t first, end;
+    columns_meeting(w, x0, x1, &first, &end);
+    const int fold_shift = 15 - g->fold_extra;
+    const int32_t half = 1 << (fold_shift - 1);
+    for (int32_t ox = first; ox < end; ox++) {
+        const int8_t *q = g->q + (oy * w->out_w + ox) * w->out_c;
+        int16_t *h = s->folded + (ox - first) * w->out_c;
+        for (int32_t o = 0; o < w->out_c; o++) {
+            h[o] = (int16_t)mt_clamp((q[o] * s->multipliers[o] + half) >> fold_shift, -MT_FOLD_MAX, MT_FOLD_MAX);
+        }
+    }
+    for (int32_t o = 0; o < w->out_c; o++) {
+        const int8_t *row = NULL;
+        for (int32_t ox = first; ox < end; ox++) {
+            int32_t h = s->folded[(ox - first) * w->out_c + o];
+            if (!h) {
+                continue; // masked, and half of all gradients are
+            }
+            if (!row) {
+                row = mt_weights_row(&c->weights, o, ky * w->kernel_w, w->kernel_w, s->row_buffer);
+            }
+            int32_t left = ox * w->stride_w - w->pad_left;
+            int32_t from = left < x0 ? x0 : left, to = min32(left + w->kernel_w, x1);
+            if (from < to) { // neighbouring taps are neighbours in memory on both sides
+                mt_axpy(s->acc + (from - x0) * w->in_c, h, row + (from - left) * w->in_c, (to - from) * w->in_c);
+            }
+        }
+    }
+}
+
+void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
+    const mt_conv_gradient_t *g = context;
+    const mt_window_t *w = &g->conv->window;
+    const mt_channels_t *ch = &g->conv->channels;
+    backward_scratch_t s;
+    split_scratch(w, g->scratch, &s);
+    for (int32_t o = 0; o < w->out_c; o++) {
+        s.multipliers[o] = mt_fold_multiplier(ch->scale[o], ch->scale_exponent);
+    }
+    for (int32_t iy = 0; iy < w->in_h; iy++) {
+        for (int32_t x0 = 0; x0 < w->in_w; x0 += TILE) {
+            int32_t x1 = min32(x0 + TILE, w->in_w), n = (x1 - x0) * w->in_c;
+            memset(s.acc, 0, (size_t)n * 4);
+            for (int32_t ky = 0; ky < w->kernel_h; ky++) {
+                int32_t top = iy + w->pad_top - ky;
+                if (top >= 0 && top % w->stride_h == 0 && top / w->stride_h < w->out_h) {
+                    backward_window_row(g, &s, top / w->stride_h, ky, x0, x1);
+                }
+            }
+            mt_gradient_store(out, s.acc, (size_t)((iy * w->in_w + x0) * w->in_c), (size_t)n);
+        }
+    }
+}
+
+// ---- weight gradient and update ----
+
+uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
+    return (uint32_t)(w->kernel_h * w->kernel_w * (count + 1)) * 4;
+}
+
+// gradient [taps][count] and position sums [taps] of output channel o.
+static void weight_gradient(const mt_conv_t *c, const int8_t *q, const int8_t *x, int32_t o, int32_t *gradient, int32_t *sums) {
+    const mt_window_t *w = &c->window;
+    int32_t count = c->weights.count, taps = c->weights.taps;
+    memset(gradient, 0, (size_t)(taps * count) * 4);
+    memset(sums, 0, (size_t)taps * 4);
+    q += o;
+    for (int32_t oy = 0; oy < w->out_h; oy++) {
+        int32_t y0 = oy * w->stride_h - w->pad_top;
+        for (int32_t ox = 0; ox < w->out_w; ox++, q += w->out_c) {
+            if (!*q) {
+                continue;
+            }
+            int32_t x0 = ox * w->stride_w - w->pad_left;
+            int32_t left = x0 < 0 ? -x0 : 0, right = min32(w->kernel_w, w->in_w - x0);
+            for (int32_t ky = y0 < 0 ? -y0 : 0; ky < w->kernel_h && y0 + ky < w->in_h; ky++) {
+                int32_t tap = ky * w->kernel_w + left;
+                mt_axpy(gradient + tap * count, *q, x + ((y0 + ky) * w->in_w + x0 + left) * count, (right - left) * count);
+                for (int32_t kx = left; kx < right; kx++, tap++) {
+                    sums[tap] += *q;
+                }
+            }
+        }
+    }
+    for (int32_t t = 0; t < taps; t++) {
+        int32_t zero = w->in_zero * sums[t];
+        for (int32_t i = 0; i < count; i++) {
+            gradient[t * count + i] -= zero;
+        }
+    }
+}
+
+void mt_conv2d_update_weights(const mt_conv_t *c, const int8_t *q, const int8_t *x, const mt_update_t *u, void *scratch) {
+    int32_t n = c->weights.taps * c->weights.count;
+    int32_t *gradient = scratch, *sums = gradient + n;
+    for (int32_t o = 0; o < c->window.out_c; o++) {
+        weight_gradient(c, q, x, o, gradient, sums);
+        mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
+        int32_t moved;
+        mt_update_weights(u, c->channels.scale[o], gradient, c->weights.trained + o * n, n, &moved);
+        c->channels.zero_sum[o] -= c->window.in_zero * moved;
+    }
+}
+
+void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, const int8_t *q, const mt_update_t *u) {
+    for (int32_t o = 0; o < w->out_c; o++) {
+        int32_t g = 0;
+        for (int32_t p = 0; p < w->out_h * w->out_w; p++) {
+            g += q[p * w->out_c + o];
+        }
+        mt_update_observe(u, 1, (uint32_t)o, &g, 1);
+        mt_update_bias(u, channels->scale[o], g, &channels->master[o]);
+    }
+}

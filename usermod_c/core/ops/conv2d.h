@@ -1,0 +1,66 @@
+// conv2d, and everything that is one: 1x1 convolution, linear (h = w = 1), 1-D convolution (h = 1).
+#ifndef MT_CONV2D_H
+#define MT_CONV2D_H
+
+#include "../gradient.h"
+#include "../optim.h"
+#include "../weights.h"
+
+typedef struct { // shapes and clamp of a windowed operator
+    int32_t in_h, in_w, in_c, out_h, out_w, out_c;
+    int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+    int32_t in_zero, out_zero, act_min, act_max;
+} mt_window_t;
+
+typedef struct { // per output channel
+    const int32_t *bias, *fold; // image; NULL for a new head
+    int32_t *master; // trained bias, MT_BIAS_FRACTION bits, or NULL
+    int32_t *zero_sum; // minus input zero point times sum of weights, kept current where weights are trained, or NULL
+    const int32_t *mult;
+    const int8_t *shift;
+    const float *scale; // weight scale
+    float largest_scale;
+    int scale_exponent; // smallest e with largest_scale <= 2^e
+} mt_channels_t;
+
+typedef struct {
+    mt_window_t window;
+    mt_weights_t weights;
+    mt_channels_t channels;
+} mt_conv_t;
+
+// Accumulator of output channel c before the first product: bias with the input's zero point folded in.
+static inline int32_t mt_channel_start(const mt_channels_t *c, int32_t i) {
+    int32_t frozen = c->bias ? c->bias[i] : 0;
+    int32_t bias = c->master ? mt_bias_value(c->master[i], frozen) : frozen;
+    return bias + (c->zero_sum ? c->zero_sum[i] : c->fold[i] - frozen);
+}
+
+// Number of leading input channels that one weight row spans: an operator whose window is a whole row of memory.
+static inline bool mt_is_pointwise(const mt_window_t *w) {
+    return w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 && w->pad_top == 0 && w->pad_left == 0;
+}
+
+// x [in_h][in_w][in_c] -> y [out_h][out_w][out_c], TFLite int8 semantics.
+void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch);
+uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed);
+
+// One pass of the input gradient: q [out_h][out_w][out_c] int8 times the weights, exponent + scale_exponent - fold_extra.
+typedef struct {
+    const mt_conv_t *conv;
+    const int8_t *q;
+    void *scratch;
+    int fold_extra;
+} mt_conv_gradient_t;
+void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out);
+uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w, bool mixed);
+// Largest number of terms in one accumulator of the input gradient.
+uint32_t mt_conv2d_backward_terms(const mt_window_t *w);
+
+// Weight gradient of the trained channels fused with their update. x holds those channels only: [in_h][in_w][count].
+void mt_conv2d_update_weights(const mt_conv_t *c, const int8_t *q, const int8_t *x, const mt_update_t *u, void *scratch);
+uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count);
+// Bias gradient and update of any operator with int8 gradients.
+void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, const int8_t *q, const mt_update_t *u);
+
+#endif // MT_CONV2D_H

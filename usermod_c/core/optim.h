@@ -1,0 +1,39 @@
+// Update rules: real-valued SGD in quantised units with stochastic rounding, in place, one output channel at a time.
+#ifndef MT_OPTIM_H
+#define MT_OPTIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "microtrain.h"
+
+#define MT_WEIGHT_MAX 127
+#define MT_BIAS_FRACTION 8 // bits of a trained bias below the accumulator's unit
+#define MT_BIAS_FROZEN INT32_MIN // master value of a bias that is not trained: the image's is used
+
+typedef struct { // what one operator's update needs besides its gradient
+    uint32_t *rng;
+    int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
+    int lr_exponent;
+    float in_scale;
+    float largest_scale; // of the operator's channels
+    int exponent; // of the gradient
+    mt_tap_t tap;
+    void *tap_context;
+    uint32_t op;
+} mt_update_t;
+
+// w[i] -= lr * g[i] * 2^exponent * in_scale / weight_scale, rounded stochastically, clamped to +-127.
+// `*moved` receives the sum of all changes. Returns whether a weight met the clamp.
+bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int32_t n, int32_t *moved);
+// *master -= lr * g * 2^exponent / (in_scale * weight_scale) * 2^MT_BIAS_FRACTION.
+void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t *master);
+void mt_update_observe(const mt_update_t *u, int kind, uint32_t channel, const int32_t *g, uint32_t n);
+
+// A bias in the accumulator's unit as its master holds it, or MT_BIAS_FROZEN where it cannot be trained.
+int32_t mt_bias_master(int32_t bias, float weight_scale, float largest_scale);
+static inline int32_t mt_bias_value(int32_t master, int32_t frozen) {
+    return master == MT_BIAS_FROZEN ? frozen : (master + (1 << (MT_BIAS_FRACTION - 1))) >> MT_BIAS_FRACTION;
+}
+
+#endif // MT_OPTIM_H

@@ -1,0 +1,339 @@
+// Executes a plan: forward, loss, and backward with the update of every layer as its gradient arrives.
+#include <string.h>
+
+#include "fixed.h"
+#include "gradient.h"
+#include "microtrain.h"
+#include "operand.h"
+#include "ops/add.h"
+#include "ops/elementwise.h"
+#include "ops/loss.h"
+#include "ops/pool.h"
+
+#define MOVE_UP_BITS 8
+
+static void *arena_at(const mt_session_t *s, uint32_t offset) {
+    return offset == MT_NONE ? NULL : s->arena + offset;
+}
+
+int8_t *mt_session_input(mt_session_t *s) {
+    return arena_at(s, s->input);
+}
+
+const void *mt_session_output(const mt_session_t *s) {
+    return arena_at(s, s->output);
+}
+
+uint32_t mt_session_argmax(const mt_session_t *s) {
+    const int32_t *logits = mt_session_output(s);
+    const int8_t *quantized = mt_session_output(s);
+    uint32_t best = 0;
+    for (uint32_t i = 1; i < s->classes; i++) {
+        if (s->logits ? logits[i] > logits[best] : quantized[i] > quantized[best]) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+// ---- forward ----
+
+// The trained channels of the input, before anything overwrites it.
+static void keep_channels(const mt_session_t *s, uint32_t index) {
+    const mt_op_plan_t *p = &s->ops[index];
+    uint32_t n = mt_tensor_size(&s->model->tensors[s->model->ops[index].input[0]]);
+    uint32_t in_c = (uint32_t)mt_operand_window(s->model, index, p, s->classes).in_c;
+    const uint16_t *list = p->list == MT_NONE ? NULL : s->lists + p->list;
+    const int8_t *x = arena_at(s, p->in[0]);
+    int8_t *kept = arena_at(s, p->saved);
+    for (uint32_t i = 0; i < n; i += in_c, kept += p->channels) {
+        for (uint32_t j = 0; j < p->channels; j++) {
+            kept[j] = x[i + (list ? list[j] : j)];
+        }
+    }
+}
+
+static void forward_op(const mt_session_t *s, uint32_t index) {
+    const mt_op_t *op = &s->model->ops[index];
+    const mt_op_plan_t *p = &s->ops[index];
+    const int8_t *x = arena_at(s, p->in[0]);
+    int8_t *y = arena_at(s, p->out);
+    void *scratch = arena_at(s, p->scratch_forward);
+    mt_window_t w = mt_operand_window(s->model, index, p, s->classes);
+    switch (op->kind) {
+        case MT_LINEAR:
+            if (p->flags & MT_F_LOGITS) {
+                mt_head_t head = mt_operand_head(s, index);
+                mt_head_forward(&head, x, (int32_t *)y, scratch);
+                break;
+            }
+        // fall through
+        case MT_CONV2D: {
+            mt_conv_t conv = mt_operand_conv(s, index);
+            mt_conv2d_forward(&conv, x, y, scratch);
+            break;
+        }
+        case MT_DEPTHWISE_CONV2D: {
+            mt_depthwise_t depthwise = mt_operand_depthwise(s, index);
+            mt_depthwise_forward(&depthwise, x, y, scratch);
+            break;
+        }
+        case MT_ADD: {
+            const mt_tensor_t *b = &s->model->tensors[op->input[1]];
+            mt_add_t add = {{w.in_zero, b->zero_point}, w.out_zero, w.act_min, w.act_max, op->param};
+            mt_add_forward(&add, x, arena_at(s, p->in[1]), y, mt_tensor_size(b));
+            break;
+        }
+        case MT_AVERAGE_POOL:
+            mt_average_pool_forward(&w, x, y);
+            break;
+        case MT_MAX_POOL:
+            mt_max_pool_forward(&w, x, y, arena_at(s, p->saved));
+            break;
+        case MT_MEAN:
+            mt_mean_forward(&w, op->param[0], op->param[1], x, y);
+            break;
+        case MT_PAD:
+            mt_pad_forward(&w, x, y);
+            break;
+        case MT_REQUANTIZE:
+            mt_requantize_forward(&w, op->param[0], op->param[1], x, y);
+            break;
+        case MT_SOFTMAX:
+            mt_softmax_forward(x, (uint32_t)w.in_c, s->model->tensors[op->input[0]].scale, y, scratch);
+            break;
+        default: // reshape shares its input's memory
+            break;
+    }
+}
+
+void mt_session_forward(mt_session_t *s) {
+    for (uint32_t i = 0; i < s->run_count; i++) {
+        const mt_op_plan_t *p = &s->ops[i];
+        if (p->flags & MT_F_COMPACT) {
+            keep_channels(s, i);
+        }
+        forward_op(s, i);
+        if (p->flags & MT_F_MASK_BITS) {
+            const mt_op_t *op = &s->model->ops[i];
+            mt_clamp_mask_t mask = mt_operand_mask(op);
+            mt_mask_from_output(&mask, arena_at(s, p->out), arena_at(s, p->mask), mt_tensor_size(&s->model->tensors[op->output]));
+        }
+    }
+}
+
+// ---- loss ----
+
+// Outputs in Q16 real units: the logits, or the int8 output converted.
+static const int32_t *outputs_q16(const mt_session_t *s, int32_t *converted) {
+    if (s->logits) {
+        return mt_session_output(s);
+    }
+    const mt_tensor_t *t = &s->model->tensors[s->model->ops[s->run_count - 1].output];
+    const int8_t *q = mt_session_output(s);
+    double unit = (double)t->scale * 65536.0;
+    int64_t step = unit < 8388608.0 ? (int64_t)(unit * 65536.0 + 0.5) : (int64_t)8388608 << 16; // Q32 of the real unit
+    for (uint32_t i = 0; i < s->classes; i++) {
+        converted[i] = mt_clamp64(mt_round_shift((q[i] - t->zero_point) * step, 16), -INT32_MAX, INT32_MAX);
+    }
+    return converted;
+}
+
+// Scratch of the loss: [weights u32][converted i32][gradient i16], the last two only for int8 outputs.
+static int32_t *converted_at(const mt_session_t *s) {
+    return (int32_t *)arena_at(s, s->loss_scratch) + (s->loss == MT_LOSS_CROSS_ENTROPY ? s->classes : 0);
+}
+
+static int16_t *gradient_at(const mt_session_t *s) {
+    return s->logits ? arena_at(s, s->grad_top) : (int16_t *)(converted_at(s) + s->classes);
+}
+
+static void finish_gradient(mt_session_t *s, int exponent) {
+    s->exponents[s->ops[s->run_count - 1].out_root] = (int16_t)exponent;
+    if (s->logits) {
+        return;
+    }
+    const int16_t *wide = gradient_at(s);
+    int8_t *top = arena_at(s, s->grad_top);
+    for (uint32_t i = 0; i < s->classes; i++) {
+        top[i] = (int8_t)wide[i];
+    }
+}
+
+static int top_bits(const mt_session_t *s) {
+    return s->logits ? mt_loss_bits(s->classes) : 7;
+}
+
+int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16) {
+    if (s->loss != MT_LOSS_CROSS_ENTROPY) {
+        return MT_ERR_NO_LOSS;
+    }
+    if (label >= s->classes) {
+        return MT_ERR_LABEL;
+    }
+    int exponent;
+    *loss_q16 = mt_cross_entropy(outputs_q16(s, converted_at(s)), s->classes, label, top_bits(s), gradient_at(s), &exponent,
+        arena_at(s, s->loss_scratch));
+    finish_gradient(s, exponent);
+    return MT_OK;
+}
+
+int mt_session_mse(mt_session_t *s, const int32_t *target_q16, uint32_t *loss_q16) {
+    if (s->loss != MT_LOSS_MSE) {
+        return MT_ERR_NO_LOSS;
+    }
+    int exponent;
+    *loss_q16 = mt_mean_squared_error(outputs_q16(s, converted_at(s)), target_q16, s->classes, top_bits(s), gradient_at(s), &exponent);
+    finish_gradient(s, exponent);
+    return MT_OK;
+}
+
+// ---- backward ----
+
+typedef struct { // one operator's backward pass
+    mt_session_t *s;
+    uint32_t index;
+    const mt_op_plan_t *plan;
+    const void *q; // gradient of the output, masked
+    int exponent;
+    void *scratch;
+} backward_t;
+
+// Input gradient k through `pass`; its accumulators have the gradient's exponent plus `extra`.
+static void run_input_gradient(backward_t *b, uint32_t k, mt_gradient_pass_t pass, const void *context, int extra) {
+    mt_session_t *s = b->s;
+    uint16_t root = b->plan->in_root[k];
+    mt_gradient_out_t out = {.out = arena_at(s, b->plan->grad_in[k]), .skip = arena_at(s, b->plan->skip[k])};
+    uint32_t n = mt_tensor_size(&s->model->tensors[root]);
+    s->exponents[root] = (int16_t)mt_clamp(mt_gradient_run(pass, context, &out, n, &s->shifts[2 * b->index + k], b->exponent + extra,
+        s->exponents[root], s->exact_shifts), -16384, 16384);
+}
+
+static mt_update_t make_update(const backward_t *b, float largest_scale) {
+    const mt_session_t *s = b->s;
+    float in_scale = s->model->tensors[s->model->ops[b->index].input[0]].scale;
+    return (mt_update_t) {s->rng, s->lr_mantissa, s->lr_exponent, in_scale, largest_scale, b->exponent, s->tap, s->tap_context, b->index};
+}
+
+static void backward_head(backward_t *b) {
+    mt_head_t head = mt_operand_head(b->s, b->index);
+    if (b->plan->flags & MT_F_GRAD_IN0) {
+        mt_head_gradient_t g = {&head, b->q, b->scratch};
+        run_input_gradient(b, 0, mt_head_backward_input, &g, head.channels.scale_exponent);
+    }
+    mt_update_t u = make_update(b, head.channels.largest_scale);
+    mt_head_update(&head, b->q, arena_at(b->s, b->plan->saved), &u, b->scratch);
+}
+
+static void backward_conv2d(backward_t *b) {
+    mt_conv_t conv = mt_operand_conv(b->s, b->index);
+    if (b->plan->flags & MT_F_GRAD_IN0) {
+        int extra = mt_fold_extra(mt_conv2d_backward_terms(&conv.window));
+        mt_conv_gradient_t g = {&conv, b->q, b->scratch, extra};
+        run_input_gradient(b, 0, mt_conv2d_backward_input, &g, conv.channels.scale_exponent - extra);
+    }
+    mt_update_t u = make_update(b, conv.channels.largest_scale);
+    if (b->plan->channels) {
+        mt_conv2d_update_weights(&conv, b->q, arena_at(b->s, b->plan->saved), &u, b->scratch);
+    }
+    if (b->plan->flags & MT_F_BIAS) {
+        mt_update_channel_biases(&conv.window, &conv.channels, b->q, &u);
+    }
+}
+
+static void backward_depthwise(backward_t *b) {
+    mt_depthwise_t depthwise = mt_operand_depthwise(b->s, b->index);
+    if (b->plan->flags & MT_F_GRAD_IN0) {
+        mt_depthwise_gradient_t g = {&depthwise, b->q, b->scratch};
+        run_input_gradient(b, 0, mt_depthwise_backward_input, &g, depthwise.channels.scale_exponent - 8);
+    }
+    mt_update_t u = make_update(b, depthwise.channels.largest_scale);
+    if (b->plan->channels) {
+        mt_depthwise_update_weights(&depthwise, b->q, arena_at(b->s, b->plan->saved), &u, b->scratch);
+    }
+    if (b->plan->flags & MT_F_BIAS) {
+        mt_update_channel_biases(&depthwise.window, &depthwise.channels, b->q, &u);
+    }
+}
+
+static void backward_pool(backward_t *b, bool max) {
+    const mt_session_t *s = b->s;
+    mt_pool_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, max ? arena_at(s, b->plan->saved) : NULL, b->scratch};
+    int bits = max ? -1 : mt_average_pool_exact_bits(&g.window);
+    if (bits >= 0 && b->plan->skip[0] == MT_NONE) {
+        mt_average_pool_spread(&g.window, b->q, arena_at(s, b->plan->grad_in[0]));
+        s->exponents[b->plan->in_root[0]] = (int16_t)(b->exponent - bits);
+        return;
+    }
+    run_input_gradient(b, 0, mt_pool_backward_input, &g, max ? 0 : -MT_POOL_BITS);
+}
+
+// pad, and operators that pass their gradient: input k gets it as it is, or added to what waits there.
+static void backward_move(backward_t *b, uint32_t k) {
+    const mt_session_t *s = b->s;
+    if (b->plan->flags & MT_F_ALIAS0 << k) {
+        s->exponents[b->plan->in_root[k]] = (int16_t)b->exponent;
+        return;
+    }
+    int up = b->plan->skip[k] == MT_NONE ? 0 : MOVE_UP_BITS;
+    mt_move_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, up};
+    run_input_gradient(b, k, mt_move_backward_input, &g, -up);
+}
+
+static const void *masked_gradient(const mt_session_t *s, uint32_t index) {
+    const mt_op_plan_t *p = &s->ops[index];
+    if (p->flags & MT_F_MASK) {
+        const mt_op_t *op = &s->model->ops[index];
+        mt_clamp_mask_t mask = mt_operand_mask(op);
+        mt_mask_apply(&mask, arena_at(s, p->mask), arena_at(s, p->out), arena_at(s, p->grad_out), arena_at(s, p->grad_masked),
+            mt_tensor_size(&s->model->tensors[op->output]));
+    }
+    return arena_at(s, p->grad_masked);
+}
+
+static bool all_zero(const uint8_t *p, uint32_t n) {
+    while (n && !*p) {
+        p++;
+        n--;
+    }
+    return n == 0;
+}
+
+void mt_session_backward(mt_session_t *s) {
+    uint32_t width = s->logits ? 2 : 1;
+    if (s->loss == MT_LOSS_NONE || all_zero(arena_at(s, s->grad_top), s->classes * width)) {
+        return; // a sample that is already right moves nothing
+    }
+    for (uint32_t i = s->run_count; i-- > 0;) {
+        const mt_op_plan_t *p = &s->ops[i];
+        if (!(p->flags & MT_F_GRAD) || p->grad_out == MT_NONE) {
+            continue;
+        }
+        backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], arena_at(s, p->scratch_backward)};
+        switch (s->model->ops[i].kind) {
+            case MT_LINEAR:
+            case MT_CONV2D:
+                if (p->flags & MT_F_LOGITS) {
+                    backward_head(&b);
+                } else {
+                    backward_conv2d(&b);
+                }
+                break;
+            case MT_DEPTHWISE_CONV2D:
+                backward_depthwise(&b);
+                break;
+            case MT_AVERAGE_POOL:
+            case MT_MAX_POOL:
+            case MT_MEAN:
+                backward_pool(&b, s->model->ops[i].kind == MT_MAX_POOL);
+                break;
+            default:
+                for (uint32_t k = 0; k < 2; k++) {
+                    if (p->flags & MT_F_GRAD_IN0 << k) {
+                        backward_move(&b, k);
+                    }
+                }
+                break;
+        }
+    }
+}

@@ -1,0 +1,298 @@
+// A plan with its memory: layout of the block, initial trained tensors, checkpoints.
+#include <string.h>
+
+#include "arch/kernels.h"
+#include "fixed.h"
+#include "microtrain.h"
+#include "operand.h"
+#include "scale.h"
+
+_Static_assert(sizeof(mt_session_t) <= MT_SESSION_BYTES, "the block's tables are laid out for this size");
+
+#define RESERVED_STATE 8 // random state and a reserved word
+#define MAX_SHIFT 24
+
+static int fail(mt_error_t *error, int code, int32_t op, uint32_t need, uint32_t have) {
+    if (error) {
+        *error = (mt_error_t) {code, op, need, have};
+    }
+    return code;
+}
+
+static uint8_t *take(uint8_t **at, uint32_t bytes) {
+    uint8_t *p = *at;
+    *at += mt_align(bytes, MT_ALIGN);
+    return p;
+}
+
+static bool is_trained(const mt_op_plan_t *p) {
+    return p->channels || p->flags & MT_F_BIAS;
+}
+
+static void copy_trained_rows(const mt_weights_t *w, int32_t rows) {
+    for (int32_t i = 0; i < rows * w->taps; i++) {
+        for (int32_t j = 0; j < w->count; j++) {
+            w->trained[i * w->count + j] = w->frozen[i * w->in_c + mt_weights_channel(w, j)];
+        }
+    }
+}
+
+static void copy_trained_depthwise(const mt_depthwise_t *d) {
+    const mt_weights_t *w = &d->weights;
+    for (int32_t t = 0; t < w->taps; t++) {
+        for (int32_t j = 0; j < w->count; j++) {
+            int32_t o = mt_weights_channel(w, j / d->multiplier) * d->multiplier + j % d->multiplier;
+            w->trained[t * w->count + j] = w->frozen[t * w->in_c + o];
+        }
+    }
+}
+
+static void copy_biases(const mt_channels_t *c, int32_t rows) {
+    for (int32_t o = 0; o < rows; o++) {
+        c->master[o] = mt_bias_master(c->bias[o], c->scale[o], c->largest_scale);
+    }
+}
+
+// Scale of a new head: the mean of the old one's; training is insensitive to it because rows widen (NUMERICS).
+static float mean_scale(const mt_model_t *m, uint32_t op) {
+    const float *scale = (const float *)(m->base + m->ops[op].weight_scale);
+    uint32_t rows = m->tensors[m->ops[op].output].c;
+    double sum = 0;
+    for (uint32_t o = 0; o < rows; o++) {
+        sum += (double)scale[o];
+    }
+    return (float)(sum / rows);
+}
+
+static void init_head(mt_session_t *s, uint32_t op) {
+    mt_head_t h = mt_operand_head(s, op);
+    const mt_op_plan_t *p = &s->ops[op];
+    bool fresh = p->flags & MT_F_NEW;
+    const float *scale = (const float *)(s->model->base + s->model->ops[op].weight_scale);
+    float mean = fresh ? mean_scale(s->model, op) : 0;
+    for (int32_t o = 0; h.scale && o < h.window.out_c; o++) {
+        h.scale[o] = fresh ? mean : scale[o];
+    }
+    if (p->channels && !fresh) {
+        copy_trained_rows(&h.weights, h.window.out_c);
+    }
+    mt_head_refresh(&h, s->model->tensors[s->model->ops[op].input[0]].scale);
+    if (h.channels.master && !fresh) {
+        copy_biases(&h.channels, h.window.out_c);
+    }
+}
+
+static void init_op(mt_session_t *s, uint32_t op) {
+    const mt_op_plan_t *p = &s->ops[op];
+    if (p->flags & MT_F_LOGITS) {
+        init_head(s, op);
+    } else if (is_trained(p) && s->model->ops[op].kind == MT_DEPTHWISE_CONV2D) {
+        mt_depthwise_t d = mt_operand_depthwise(s, op);
+        if (p->channels) {
+            copy_trained_depthwise(&d);
+        }
+        if (d.channels.master) {
+            copy_biases(&d.channels, d.window.out_c);
+        }
+    } else if (is_trained(p)) {
+        mt_conv_t c = mt_operand_conv(s, op);
+        if (p->channels) {
+            copy_trained_rows(&c.weights, c.window.out_c);
+        }
+        if (c.channels.master) {
+            copy_biases(&c.channels, c.window.out_c);
+        }
+    }
+}
+
+int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_plan_t *plan, void *block, size_t block_size, uint32_t seed,
+    mt_error_t *error) {
+    const mt_plan_info_t *info = &plan->info;
+    if (block_size < info->total_bytes) {
+        return fail(error, MT_ERR_MEMORY, -1, info->total_bytes, (uint32_t)block_size);
+    }
+    if ((uintptr_t)block % MT_ALIGN) {
+        return fail(error, MT_ERR_ALIGN, -1, MT_ALIGN, (uint32_t)((uintptr_t)block % MT_ALIGN));
+    }
+    memset(block, 0, info->table_bytes + info->state_bytes + info->derived_bytes);
+    uint8_t *at = (uint8_t *)block + MT_SESSION_BYTES;
+    mt_session_t *s = block;
+    uint32_t n = plan->run_count;
+    *s = (mt_session_t) {
+        .model = model, .block = block, .total_bytes = info->total_bytes, .state_bytes = info->state_bytes, .run_count = n,
+        .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input,
+        .classes = info->classes, .loss = (uint8_t)plan->loss, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
+    };
+    s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));
+    s->lists = (uint16_t *)take(&at, plan->list_count * 2);
+    s->exponents = (int16_t *)take(&at, (uint32_t)model->tensor_count * 2);
+    s->state = take(&at, info->state_bytes);
+    s->derived = take(&at, info->derived_bytes);
+    s->arena = at;
+    memcpy(s->ops, plan->ops, n * sizeof(mt_op_plan_t));
+    if (plan->list_count) {
+        memcpy(s->lists, plan->lists, plan->list_count * 2);
+    }
+    s->rng = (uint32_t *)s->state;
+    s->shifts = (mt_shift_t *)(s->state + RESERVED_STATE);
+    *s->rng = seed * 2654435761u + 1;
+    for (uint32_t i = 0; i < n; i++) {
+        init_op(s, i);
+    }
+    mt_session_refresh(s);
+    *session = s;
+    return MT_OK;
+}
+
+int mt_session_set_lr(mt_session_t *s, float lr) {
+    if (!(lr >= 0.0f && lr < 2147483648.0f)) {
+        return MT_ERR_VALUE;
+    }
+    s->lr_mantissa = 0;
+    s->lr_exponent = 0;
+    if (lr >= 1e-30f) { // anything smaller moves no weight
+        mt_q31_t q = mt_q31(lr); // mantissa in [2^30, 2^31) is Q30 in [1, 2)
+        s->lr_mantissa = q.mantissa;
+        s->lr_exponent = (int16_t)(q.exponent - 1);
+    }
+    return MT_OK;
+}
+
+uint8_t *mt_session_state(mt_session_t *s) {
+    return s->state;
+}
+
+static void refresh_rows(const mt_weights_t *w, const mt_window_t *window, int32_t *zero_sum, int8_t *row_buffer) {
+    // rows of a mixed layer are summed tap by tap, so that the buffer need hold one tap only
+    for (int32_t o = 0; o < window->out_c; o++) {
+        int32_t sum = 0;
+        for (int32_t t = 0; t < w->taps; t++) {
+            sum += mt_sum(mt_weights_row(w, o, t, 1, row_buffer), w->in_c);
+        }
+        zero_sum[o] = -window->in_zero * sum;
+    }
+}
+
+static void refresh_depthwise(const mt_depthwise_t *d) {
+    const mt_weights_t *w = &d->weights;
+    for (int32_t o = 0; o < w->in_c; o++) { // as the image has it
+        d->channels.zero_sum[o] = d->channels.fold[o] - d->channels.bias[o];
+    }
+    for (int32_t j = 0; j < w->count; j++) {
+        int32_t o = mt_weights_channel(w, j / d->multiplier) * d->multiplier + j % d->multiplier, sum = 0;
+        for (int32_t t = 0; t < w->taps; t++) {
+            sum += w->trained[t * w->count + j];
+        }
+        d->channels.zero_sum[o] = -d->window.in_zero * sum;
+    }
+}
+
+// A state may come from a file: whatever it holds, the arithmetic stays defined.
+static void sanitize(mt_session_t *s, uint32_t op, const mt_state_layout_t *l) {
+    uint8_t *state = s->state + s->ops[op].state;
+    mt_window_t w = mt_operand_window(s->model, op, &s->ops[op], s->classes);
+    int8_t *weights = (int8_t *)(state + l->weights);
+    for (uint32_t i = 0; i < l->trained_weights; i++) {
+        weights[i] = weights[i] < -MT_WEIGHT_MAX ? -MT_WEIGHT_MAX : weights[i];
+    }
+    if (s->ops[op].flags & MT_F_BIAS) {
+        int32_t *master = (int32_t *)(state + l->master);
+        const int32_t most = (int32_t)1 << 30;
+        for (int32_t o = 0; o < w.out_c; o++) {
+            master[o] = master[o] == MT_BIAS_FROZEN ? master[o] : mt_clamp(master[o], -most, most);
+        }
+    }
+    if (s->ops[op].flags & MT_F_LOGITS && s->ops[op].channels) {
+        float *scale = (float *)(state + l->scale);
+        for (int32_t o = 0; o < w.out_c; o++) {
+            scale[o] = scale[o] >= 1e-30f && scale[o] <= 1e30f ? scale[o] : 1.0f;
+        }
+    }
+}
+
+void mt_session_refresh(mt_session_t *s) {
+    *s->rng = *s->rng ? *s->rng : 1;
+    for (uint32_t i = 0; i < 2 * s->run_count; i++) {
+        s->shifts[i].shift = s->shifts[i].shift > MAX_SHIFT ? MAX_SHIFT : s->shifts[i].shift;
+    }
+    for (uint32_t i = 0; i < s->run_count; i++) {
+        const mt_op_plan_t *p = &s->ops[i];
+        if (!is_trained(p)) {
+            continue;
+        }
+        mt_state_layout_t l = mt_operand_layout(s->model, i, p, s->classes);
+        sanitize(s, i, &l);
+        int8_t *row_buffer = (int8_t *)s->arena + (p->scratch_forward == MT_NONE ? 0 : p->scratch_forward);
+        if (p->flags & MT_F_LOGITS) {
+            mt_head_t h = mt_operand_head(s, i);
+            if (p->channels) {
+                refresh_rows(&h.weights, &h.window, h.channels.zero_sum, row_buffer);
+            }
+            mt_head_refresh(&h, s->model->tensors[s->model->ops[i].input[0]].scale);
+        } else if (p->channels && s->model->ops[i].kind == MT_DEPTHWISE_CONV2D) {
+            mt_depthwise_t d = mt_operand_depthwise(s, i);
+            refresh_depthwise(&d);
+        } else if (p->channels) {
+            mt_conv_t c = mt_operand_conv(s, i);
+            refresh_rows(&c.weights, &c.window, c.channels.zero_sum, row_buffer);
+        }
+    }
+}
+
+static bool same_channels(const mt_session_t *a, const mt_session_t *b, uint32_t op) {
+    const mt_op_plan_t *p = &a->ops[op], *q = &b->ops[op];
+    if (p->channels != q->channels || (p->list == MT_NONE) != (q->list == MT_NONE)) {
+        return false;
+    }
+    return p->list == MT_NONE || !memcmp(a->lists + p->list, b->lists + q->list, p->channels * 2u);
+}
+
+int mt_session_carry(mt_session_t *to, const mt_session_t *from, mt_error_t *error) {
+    for (int pass = 0; pass < 2; pass++) { // look first, so that a refusal changes nothing
+        for (uint32_t i = 0; i < from->run_count; i++) {
+            const mt_op_plan_t *p = &from->ops[i];
+            if (!is_trained(p)) {
+                continue;
+            }
+            const mt_op_plan_t *q = i < to->run_count ? &to->ops[i] : NULL;
+            mt_state_layout_t a = mt_operand_layout(from->model, i, p, from->classes);
+            mt_state_layout_t b = {0};
+            bool fits = q && (p->flags & (MT_F_LOGITS | MT_F_NEW)) == (q->flags & (MT_F_LOGITS | MT_F_NEW))
+                && (!(p->flags & MT_F_NEW) || from->classes == to->classes)
+                && (!(p->flags & MT_F_BIAS) || q->flags & MT_F_BIAS);
+            // a whole layer also takes a partly trained one: row by row below
+            bool widened = fits && p->channels && q->channels != p->channels && !(q->flags & MT_F_COMPACT) && q->channels;
+            fits = fits && (!p->channels || same_channels(from, to, i) || widened);
+            if (!fits) {
+                return fail(error, MT_ERR_SCHEME, (int32_t)i, p->channels, q ? q->channels : 0);
+            }
+            if (pass == 0) {
+                continue;
+            }
+            b = mt_operand_layout(to->model, i, q, to->classes);
+            const uint8_t *source = from->state + p->state;
+            uint8_t *target = to->state + q->state;
+            if (p->channels && p->flags & MT_F_LOGITS) {
+                memcpy(target + b.scale, source + a.scale, a.master - a.scale);
+            }
+            if (p->flags & MT_F_BIAS) {
+                memcpy(target + b.master, source + a.master, a.weights - a.master);
+            }
+            if (!widened) {
+                memcpy(target + b.weights, source + a.weights, a.trained_weights);
+                continue;
+            }
+            mt_conv_t f = mt_operand_conv(from, i), t = mt_operand_conv(to, i);
+            int32_t multiplier = to->model->ops[i].kind == MT_DEPTHWISE_CONV2D ? to->model->ops[i].channel_multiplier : 1;
+            int32_t rows = to->model->ops[i].kind == MT_DEPTHWISE_CONV2D ? 1 : t.window.out_c;
+            for (int32_t r = 0; r < rows * t.weights.taps; r++) {
+                for (int32_t j = 0; j < f.weights.count * multiplier; j++) {
+                    int32_t channel = mt_weights_channel(&f.weights, j / multiplier) * multiplier + j % multiplier;
+                    t.weights.trained[r * t.weights.in_c * multiplier + channel] = f.weights.trained[r * f.weights.count * multiplier + j];
+                }
+            }
+        }
+    }
+    mt_session_refresh(to);
+    return MT_OK;
+}

@@ -1,0 +1,49 @@
+// Weights of one operator, part of them trained: rows come from flash, from RAM, or are put together from both.
+#ifndef MT_WEIGHTS_H
+#define MT_WEIGHTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+typedef struct {
+    const int8_t *frozen; // [rows][taps][in_c], NULL for a new head
+    int8_t *trained; // [rows][taps][count], NULL where no weight is trained
+    const uint16_t *channels; // the trained input channels, ascending; NULL: the first `count`
+    int32_t count;
+    int32_t taps, in_c;
+} mt_weights_t;
+
+static inline bool mt_weights_are_mixed(const mt_weights_t *w) {
+    return w->trained && w->count != w->in_c;
+}
+
+static inline int32_t mt_weights_channel(const mt_weights_t *w, int32_t i) {
+    return w->channels ? w->channels[i] : i;
+}
+
+// Weights of `taps` taps from `tap` of row `row`; `buffer` holds taps * in_c bytes and is used only by mixed weights.
+static inline const int8_t *mt_weights_row(const mt_weights_t *w, int32_t row, int32_t tap, int32_t taps, int8_t *buffer) {
+    int32_t first = row * w->taps + tap;
+    if (!w->trained) {
+        return w->frozen + first * w->in_c;
+    }
+    if (w->count == w->in_c) {
+        return w->trained + first * w->in_c;
+    }
+    memcpy(buffer, w->frozen + first * w->in_c, (size_t)(taps * w->in_c));
+    const int8_t *source = w->trained + first * w->count;
+    for (int32_t t = 0; t < taps; t++, source += w->count) {
+        int8_t *target = buffer + t * w->in_c;
+        if (!w->channels) {
+            memcpy(target, source, (size_t)w->count);
+            continue;
+        }
+        for (int32_t i = 0; i < w->count; i++) {
+            target[w->channels[i]] = source[i];
+        }
+    }
+    return buffer;
+}
+
+#endif // MT_WEIGHTS_H

@@ -1,0 +1,13 @@
+# Included by the ports that build with CMake (rp2, esp32): USER_C_MODULES=<this file>.
+file(GLOB MICROTRAIN_CORE CONFIGURE_DEPENDS
+    ${CMAKE_CURRENT_LIST_DIR}/core/*.c
+    ${CMAKE_CURRENT_LIST_DIR}/core/ops/*.c
+    ${CMAKE_CURRENT_LIST_DIR}/core/arch/generic/*.c)
+file(GLOB MICROTRAIN_BIND CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/bind/*.c)
+
+add_library(usermod_microtrain INTERFACE)
+target_sources(usermod_microtrain INTERFACE ${MICROTRAIN_BIND} ${MICROTRAIN_CORE})
+target_include_directories(usermod_microtrain INTERFACE ${CMAKE_CURRENT_LIST_DIR}/core)
+# Floating point in the same steps on every target: never contracted into fused multiply-adds.
+set_source_files_properties(${MICROTRAIN_CORE} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off")
+target_link_libraries(usermod INTERFACE usermod_microtrain)
