@@ -38,8 +38,17 @@ class Kind(IntEnum):
     REQUANTIZE = 11
 
 
+class Rounding(IntEnum):
+    """How an operator with weights requantises its sums; values as in the model image.
+
+    TWICE is gemmlowp's (and TFLite's convolutions'), ONCE rounds ties away from zero.
+    """
+
+    TWICE = 0
+    ONCE = 1
+
+
 WEIGHTED = frozenset({Kind.CONV2D, Kind.DEPTHWISE_CONV2D, Kind.LINEAR})
-SAME_SCALE = frozenset({Kind.AVERAGE_POOL, Kind.MAX_POOL, Kind.PAD, Kind.RESHAPE})
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,7 @@ class Op:
     shift: NDArray[np.int8] | None = None
     weight_scale: NDArray[np.float32] | None = None
     params: tuple[int, ...] = (0,) * 8
+    rounding: Rounding = Rounding.TWICE
 
     @property
     def out_channels(self) -> int:

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from microtrain.errors import ModelError
 from microtrain.files import write_atomically
 from microtrain.fixed_point import Activation
-from microtrain.graph import MAX_COUNT, MAX_ELEMENTS, MAX_NAME_BYTES, Graph, Kind, Op, Tensor
+from microtrain.graph import (
+    MAX_COUNT,
+    MAX_ELEMENTS,
+    MAX_NAME_BYTES,
+    Graph,
+    Kind,
+    Op,
+    Rounding,
+    Tensor,
+)
 from microtrain.validate import validate
 
 MAGIC = b"MTMI"
@@ -22,7 +31,7 @@ MAJOR, MINOR = 1, 0
 NO_TENSOR = 0xFFFF
 _HEADER = struct.Struct("<4sHHII32sIIIIIIHH20x")
 _TENSOR = struct.Struct("<HHIfbB2x")
-_OP = struct.Struct("<BBbb3H8HHI6I8i8x")
+_OP = struct.Struct("<BBbb3H8HHI6I8iB7x")
 _HASHED_FROM = 48
 assert (_HEADER.size, _TENSOR.size, _OP.size) == (96, 16, 96)
 
@@ -61,7 +70,7 @@ def to_bytes(graph: Graph) -> bytes:
         _OP.pack_into(
             blob.data, ops_at + index * _OP.size, op.kind, op.activation, op.act_min, op.act_max,
             *inputs, op.output, *op.kernel, *op.stride, *op.pads, op.channel_multiplier, name_at,
-            *offsets, *op.params,
+            *offsets, *op.params, op.rounding,
         )  # fmt: skip
     blob.append(b"", 4)
     header = (
@@ -137,7 +146,7 @@ def from_bytes(data: bytes) -> Graph:
         tensors.append(Tensor(h, w, c, scale, zero_point))
     ops = [_read_op(data, ops_at + i * _OP.size, i, tensors) for i in range(op_count)]
     metadata = _metadata(_slice(data, metadata_at, metadata_length, 1, "metadata"))
-    graph = Graph(tensors, ops, *header[12:], metadata)
+    graph = Graph(tensors, ops, header[12], header[13], metadata)
     validate(graph)
     return graph
 
@@ -166,6 +175,8 @@ def _read_op(data: bytes, at: int, index: int, tensors: list[Tensor]) -> Op:
     where = f"operator {index}"
     if kind_value not in set(Kind) or activation not in set(Activation):
         raise ModelError(f"{where}: unknown kind {kind_value} or activation {activation}")
+    if fields[31] not in set(Rounding):
+        raise ModelError(f"{where}: unknown rounding {fields[31]}")
     kind = Kind(kind_value)
     name_at = fields[16]
     name_bytes = data[name_at : name_at + MAX_NAME_BYTES + 1] if name_at else b""
@@ -180,6 +191,7 @@ def _read_op(data: bytes, at: int, index: int, tensors: list[Tensor]) -> Op:
         text, kind, (first,) if second == NO_TENSOR else (first, second), output,
         Activation(activation), act_min, act_max, kernel=fields[7:9], stride=fields[9:11],
         pads=fields[11:15], channel_multiplier=fields[15], params=fields[23:31],
+        rounding=Rounding(fields[31]),
     )  # fmt: skip
     offsets = fields[17:23]
     if any(offsets):

@@ -17,6 +17,7 @@ from microtrain.graph import (
     Graph,
     Kind,
     Op,
+    Rounding,
     Tensor,
 )
 
@@ -83,6 +84,8 @@ def _op(graph: Graph, op: Op) -> None:
         raise ModelError("has no weights" if op.weights is None else "may not have weights")
     source, out = graph.tensors[op.inputs[0]], graph.tensors[op.output]
     _shapes(graph, op, source, out)
+    if op.weights is None and op.rounding is not Rounding.TWICE:
+        raise ModelError("only operators with weights may round once")
     if op.weights is not None:
         _arrays(op, out)
         op.fold(source.zero_point)

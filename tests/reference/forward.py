@@ -1,14 +1,14 @@
 """The int8 forward pass of every operator kind in readable numpy: the yardstick of the kernels.
 
 NHWC with batch 1, TensorFlow Lite's reference semantics: products of (q - zero point) with int8
-weights, int32 sums, fixed-point requantisation. LiteRT's reference kernels round twice, except
-FULLY_CONNECTED, which rounds once.
+weights, int32 sums, fixed-point requantisation that rounds twice, or once where the operator
+says so (LiteRT's reference FULLY_CONNECTED).
 """
 
 from __future__ import annotations
 
 import numpy as np
-from microtrain.graph import Graph, Kind, Op, Tensor
+from microtrain.graph import Graph, Kind, Op, Rounding, Tensor
 from numpy.typing import NDArray
 
 Array = NDArray[np.int64]
@@ -38,7 +38,7 @@ def requantize(x: Array, mult: Array | int, shift: Array | int) -> Array:
 
 
 def requantize_once(x: Array, mult: Array, shift: Array) -> Array:
-    """x · mult · 2^(shift - 31), rounded once, ties away from zero (LiteRT's FULLY_CONNECTED)."""
+    """x · mult · 2^(shift - 31), rounded once, ties away from zero."""
     down = 31 - np.asarray(shift, np.int64)
     magnitude = np.abs(x) * np.asarray(mult, np.int64) + (np.int64(1) << (down - 1))
     return np.sign(x) * (magnitude >> down)
@@ -110,7 +110,7 @@ def run_op(graph: Graph, op: Op, *inputs: NDArray[np.int8]) -> NDArray[np.int8]:
     x = q - source.zero_point
     if op.kind in (Kind.CONV2D, Kind.DEPTHWISE_CONV2D, Kind.LINEAR):
         assert op.mult is not None and op.shift is not None
-        scale = requantize_once if op.kind is Kind.LINEAR else requantize
+        scale = requantize_once if op.rounding is Rounding.ONCE else requantize
         y = scale(accumulate(op, x, out), op.mult, op.shift) + out.zero_point
     elif op.kind is Kind.ADD:
         second = graph.tensors[op.inputs[1]]

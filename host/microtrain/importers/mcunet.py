@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from microtrain.errors import ConversionError, ModelError
 from microtrain.fixed_point import Activation, add_parameters
-from microtrain.graph import Graph, Kind, Op, Tensor, clamp_fields
+from microtrain.graph import Graph, Kind, Op, Rounding, Tensor, clamp_fields
 from microtrain.importers.weights import weighted_op
 from microtrain.validate import validate
 
@@ -49,8 +49,9 @@ def _build(
     topology: dict[str, Any], arrays: dict[str, NDArray[Any]], resolution: int | None
 ) -> Graph:
     first = topology["layers"][0]
-    size = (resolution,) * 2 if resolution else (topology["input"]["h"], topology["input"]["w"])
-    source = Tensor(*size, topology["input"]["c"], _f32(first["x_scale"]), first["x_zero"])
+    given = topology["input"]
+    h, w = (resolution, resolution) if resolution else (given["h"], given["w"])
+    source = Tensor(h, w, given["c"], _f32(first["x_scale"]), first["x_zero"])
     graph = Graph([source], [], 0, 0, _metadata(topology))
     current = block_input = 0
     block = None
@@ -100,28 +101,23 @@ def _conv(
     weights = arrays[f"L{index}_w"]
     depthwise = layer["op"] == "depthwise"
     activated = layer["op"] in _ACTIVATED and layer["y_zero"] == -128
-    bias, scales = arrays[f"L{index}_b"], arrays[f"L{index}_ws"]
-    if layer["op"] == "classifier":
-        op = weighted_op(
-            graph, Kind.LINEAR, "classifier", source, out, weights[:, :, 0, 0], bias, scales,
-            activation=Activation.NONE,
-        )  # fmt: skip
-    else:
-        op = weighted_op(
+    graph.ops.append(
+        weighted_op(
             graph,
             Kind.DEPTHWISE_CONV2D if depthwise else Kind.CONV2D,
-            f"conv_{index}",
+            "classifier" if layer["op"] == "classifier" else f"conv_{index}",
             source,
             out,
             weights[:, 0].transpose(1, 2, 0) if depthwise else weights.transpose(0, 2, 3, 1),
-            bias,
-            scales,
-            activation=Activation.RELU6 if activated else Activation.NONE,
+            arrays[f"L{index}_b"],
+            arrays[f"L{index}_ws"],
+            Activation.RELU6 if activated else Activation.NONE,
             kernel=(kernel, kernel),
             stride=(stride, stride),
             pads=(pad, pad, pad, pad),
+            rounding=Rounding.ONCE,
         )
-    graph.ops.append(op)
+    )
     return out
 
 

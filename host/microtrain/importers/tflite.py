@@ -21,7 +21,7 @@ from microtrain.fixed_point import (
     mean_parameters,
     quantize_multiplier,
 )
-from microtrain.graph import MAX_ELEMENTS, Graph, Kind, Op, Tensor, clamp_fields
+from microtrain.graph import MAX_ELEMENTS, Graph, Kind, Op, Rounding, Tensor, clamp_fields
 from microtrain.importers import read_file
 from microtrain.importers.simplify import simplify
 from microtrain.importers.tflite_constants import FOLDABLE, Constants
@@ -59,9 +59,7 @@ def convert(model: FileModel, metadata: dict[str, Any]) -> Graph:
                 f"{_where(model, op)}: not supported. Supported: {', '.join(sorted(SUPPORTED))}"
             )
     graph = _Converter(model, metadata).run()
-    for op in list(graph.ops):
-        at = graph.ops.index(op)
-        graph.ops[at:at] = split_wide_weights(graph, op)
+    graph.ops = [part for op in graph.ops for part in (*split_wide_weights(graph, op), op)]
     simplify(graph)
     validate(graph)
     return graph
@@ -339,7 +337,7 @@ class _Converter:
         data, scales = self.weights(outputs, 0)
         self.emit_weighted(
             Kind.LINEAR, source, out, data, scales, self.bias(outputs),
-            activation=self.activation(),
+            activation=self.activation(), rounding=Rounding.ONCE,
         )  # fmt: skip
 
     def add(self) -> None:

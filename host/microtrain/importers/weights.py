@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microtrain.errors import ConversionError
-from microtrain.fixed_point import quantize_multiplier
+from microtrain.fixed_point import Activation, quantize_multiplier
 from microtrain.graph import BIAS_LIMIT, Graph, Kind, Op, Tensor, clamp_fields
 
 
@@ -23,13 +23,27 @@ def channel_multipliers(
     return np.array(mult, np.int32), np.array(shift, np.int8)
 
 
-def limit_bias(bias: NDArray[Any], name: str, notes: list[str]) -> NDArray[np.int32]:
-    """Clamp biases to ±2^30, the engine's limit, with a note: such channels are saturated."""
-    wide = np.asarray(bias, np.int64)
-    over = int((np.abs(wide) > BIAS_LIMIT).sum())
-    if over:
-        notes.append(f"{name}: {over} biases beyond 2^30 were clamped (saturated channels)")
-    return np.clip(wide, -BIAS_LIMIT, BIAS_LIMIT).astype(np.int32)
+def limit_bias(op: Op, notes: list[str]) -> None:
+    """Bring biases into the engine's ±2^30 by doubling the scale of their channel.
+
+    Weights and bias of such a channel are halved (rounded). Next to a bias of 2^30 the products
+    of the weights are too small for that to show: these channels are constant or nearly so.
+    """
+    assert op.weights is not None and op.bias is not None and op.weight_scale is not None
+    over = np.abs(op.bias.astype(np.int64)) > BIAS_LIMIT
+    if not over.any():
+        return
+    shape = (
+        over
+        if op.kind is Kind.DEPTHWISE_CONV2D
+        else over.reshape(-1, *[1] * (op.weights.ndim - 1))
+    )
+    op.weights = np.where(shape, np.rint(op.weights / 2), op.weights).astype(np.int8)
+    op.bias = np.where(over, np.rint(op.bias / 2), op.bias).astype(np.int32)
+    op.weight_scale = np.where(over, op.weight_scale * 2, op.weight_scale).astype(np.float32)
+    notes.append(
+        f"{op.name}: {int(over.sum())} channels with a bias beyond 2^30 got twice the weight scale"
+    )
 
 
 def split_wide_weights(graph: Graph, op: Op) -> list[Op]:
@@ -108,14 +122,25 @@ def weighted_op(
     weights: NDArray[np.int8],
     bias: NDArray[Any],
     weight_scale: NDArray[np.float32],
+    activation: Activation,
     **fields: Any,
 ) -> Op:
-    """A conv2d, depthwise or linear operator with its multipliers. `fields` go to `Op`."""
+    """A conv2d, depthwise or linear operator with its multipliers. `fields` go to `Op`.
+
+    A conv2d whose only window is its whole input becomes a linear operator: same sums.
+    """
     x, y = graph.tensors[source], graph.tensors[out]
-    mult, shift = channel_multipliers(x.scale, weight_scale, y.scale)
-    activation = fields.pop("activation")
-    return Op(
+    if kind is Kind.CONV2D and (y.h, y.w) == (1, 1) and fields["kernel"] == (x.h, x.w):
+        kind = Kind.LINEAR
+        weights = weights.reshape(weights.shape[0], -1)
+        for key in ("kernel", "stride", "pads"):
+            del fields[key]
+    op = Op(
         name, kind, (source,), out, weights=np.ascontiguousarray(weights),
-        bias=limit_bias(bias, name, graph.notes), weight_scale=weight_scale.astype(np.float32),
-        mult=mult, shift=shift, **fields, **clamp_fields(activation, y),
+        bias=np.asarray(bias, np.int32), weight_scale=weight_scale.astype(np.float32),
+        **fields, **clamp_fields(activation, y),
     )  # fmt: skip
+    limit_bias(op, graph.notes)
+    assert op.weight_scale is not None
+    op.mult, op.shift = channel_multipliers(x.scale, op.weight_scale, y.scale)
+    return op
