@@ -23,6 +23,7 @@ class Activation(IntEnum):
     RELU = 1
     RELU6 = 2
     RELU_N1_TO_1 = 3
+    RANGE = 4  # the output's own range is the clamp (MCUNetV3's backbones)
 
 
 _BOUNDS: dict[Activation, tuple[float | None, float | None]] = {
@@ -30,6 +31,7 @@ _BOUNDS: dict[Activation, tuple[float | None, float | None]] = {
     Activation.RELU: (0.0, None),
     Activation.RELU6: (0.0, 6.0),
     Activation.RELU_N1_TO_1: (-1.0, 1.0),
+    Activation.RANGE: (None, None),
 }
 
 

@@ -43,6 +43,13 @@ static inline int32_t mt_requantize(int32_t acc, int32_t mult, int shift) {
     return (high >> -shift) + (((uint32_t)high & mask) > threshold);
 }
 
+// The same rounded once (LiteRT's FULLY_CONNECTED, float references), ties away from zero.
+static inline int32_t mt_requantize_once(int32_t acc, int32_t mult, int shift) {
+    int64_t product = (int64_t)acc * mult;
+    int64_t magnitude = mt_round_shift(product < 0 ? -product : product, 31 - shift);
+    return mt_clamp64(product < 0 ? -magnitude : magnitude, INT32_MIN, INT32_MAX);
+}
+
 static inline uint32_t mt_align(uint32_t n, uint32_t alignment) {
     return (n + alignment - 1) & ~(alignment - 1);
 }

@@ -57,7 +57,13 @@ enum mt_kind {
     MT_REQUANTIZE,
 };
 
-enum mt_activation { MT_ACT_NONE, MT_ACT_RELU, MT_ACT_RELU6, MT_ACT_RELU_N1_TO_1 };
+enum mt_activation {
+    MT_ACT_NONE,
+    MT_ACT_RELU,
+    MT_ACT_RELU6,
+    MT_ACT_RELU_N1_TO_1,
+    MT_ACT_RANGE, // the output's own range is the clamp (MCUNetV3): a gradient stops where the value before it lay outside
+};
 
 typedef struct { // as stored
     uint16_t h, w;
@@ -77,7 +83,8 @@ typedef struct { // as stored
     uint16_t channel_multiplier;
     uint32_t name, weights, bias, fold, mult, shift, weight_scale;
     int32_t param[8];
-    uint32_t reserved[2];
+    uint8_t rounding; // of the requantisation: 0 twice (gemmlowp), 1 once
+    uint8_t reserved[7];
 } mt_op_t;
 
 typedef struct {
@@ -232,6 +239,11 @@ int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16
 int mt_session_mse(mt_session_t *s, const int32_t *target_q16, uint32_t *loss_q16);
 // After a loss: gradients of every trained operator, each updated in place as soon as its gradient is known.
 void mt_session_backward(mt_session_t *s);
+// The same one operator at a time, for callers with something to do in between: forward_op(0 .. run_count - 1), a loss,
+// then, where the loss left a gradient (a sample that is already right leaves none), backward_op(run_count - 1 .. 0).
+void mt_session_forward_op(mt_session_t *s, uint32_t op);
+bool mt_session_has_gradient(const mt_session_t *s);
+void mt_session_backward_op(mt_session_t *s, uint32_t op);
 // What a checkpoint holds. After writing to it call mt_session_refresh.
 uint8_t *mt_session_state(mt_session_t *s);
 void mt_session_refresh(mt_session_t *s);

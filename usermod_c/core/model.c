@@ -142,7 +142,8 @@ static int read_op(const mt_model_t *m, int32_t index, const uint32_t *made, mt_
         return fail(error, MT_ERR_CORRUPT, index, 8, op->output);
     }
     const mt_tensor_t *in = &m->tensors[op->input[0]], *out = &m->tensors[op->output];
-    if (op->activation > MT_ACT_RELU_N1_TO_1 || op->act_min > op->act_max) {
+    uint8_t most = has_weights(op) ? MT_ACT_RANGE : MT_ACT_RELU_N1_TO_1;
+    if (op->activation > most || op->act_min > op->act_max || op->rounding > 1) {
         return fail(error, MT_ERR_CORRUPT, index, 1, op->activation);
     }
     bool windowed = op->kind == MT_CONV2D || op->kind == MT_DEPTHWISE_CONV2D || op->kind == MT_AVERAGE_POOL || op->kind == MT_MAX_POOL;

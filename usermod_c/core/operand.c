@@ -14,7 +14,7 @@ mt_window_t mt_operand_window(const mt_model_t *m, uint32_t index, const mt_op_p
         .in_h = in->h, .in_w = in->w, .in_c = (int32_t)in->c, .out_h = out->h, .out_w = out->w, .out_c = (int32_t)out->c,
         .kernel_h = op->kernel_h, .kernel_w = op->kernel_w, .stride_h = op->stride_h, .stride_w = op->stride_w,
         .pad_top = op->pad_top, .pad_left = op->pad_left, .in_zero = in->zero_point, .out_zero = out->zero_point,
-        .act_min = op->act_min, .act_max = op->act_max,
+        .act_min = op->act_min, .act_max = op->act_max, .round_once = op->rounding,
     };
     if (op->kind == MT_LINEAR) {
         w.in_c = (int32_t)mt_tensor_size(in);
@@ -34,7 +34,7 @@ mt_window_t mt_operand_window(const mt_model_t *m, uint32_t index, const mt_op_p
 
 mt_clamp_mask_t mt_operand_mask(const mt_op_t *op) {
     return (mt_clamp_mask_t) {op->act_min, op->act_max, op->activation != MT_ACT_NONE,
-                              op->activation == MT_ACT_RELU6 || op->activation == MT_ACT_RELU_N1_TO_1};
+                              op->activation > MT_ACT_RELU};
 }
 
 static uint32_t take(uint32_t *used, uint32_t bytes) {
@@ -71,6 +71,7 @@ static mt_conv_t operand(const mt_session_t *s, uint32_t index, const mt_state_l
     c.weights.taps = c.window.kernel_h * c.window.kernel_w;
     c.weights.in_c = c.window.in_c;
     c.weights.count = p->channels;
+    c.mask = op->activation == MT_ACT_RANGE && p->mask != MT_NONE ? s->arena + p->mask : NULL;
     if (base) {
         c.weights.frozen = (const int8_t *)(base + op->weights);
         c.channels.bias = (const int32_t *)(base + op->bias);
@@ -106,7 +107,7 @@ mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op) {
 
 mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op) {
     mt_conv_t c = mt_operand_conv(s, op);
-    mt_depthwise_t d = {c.window, c.weights, c.channels, s->model->ops[op].channel_multiplier};
+    mt_depthwise_t d = {c.window, c.weights, c.channels, c.mask, s->model->ops[op].channel_multiplier};
     d.weights.in_c = c.window.out_c;
     d.weights.count *= d.multiplier;
     return d;

@@ -282,7 +282,7 @@ static void plan_backward_op(planner_t *p, uint32_t i, op_buffers_t *b) {
     mt_clamp_mask_t mask = mt_operand_mask(op);
     if (mask.low || mask.high) {
         plan->flags |= MT_F_MASK;
-        if (out->kept_until) {
+        if (out->kept_until && op->activation != MT_ACT_RANGE) {
             keep(out, now);
         } else {
             plan->flags |= MT_F_MASK_BITS;

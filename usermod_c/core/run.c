@@ -107,18 +107,22 @@ static void forward_op(const mt_session_t *s, uint32_t index) {
     }
 }
 
+void mt_session_forward_op(mt_session_t *s, uint32_t i) {
+    const mt_op_plan_t *p = &s->ops[i];
+    if (p->flags & MT_F_COMPACT) {
+        keep_channels(s, i);
+    }
+    forward_op(s, i);
+    const mt_op_t *op = &s->model->ops[i];
+    if (p->flags & MT_F_MASK_BITS && op->activation != MT_ACT_RANGE) {
+        mt_clamp_mask_t mask = mt_operand_mask(op);
+        mt_mask_from_output(&mask, arena_at(s, p->out), arena_at(s, p->mask), mt_tensor_size(&s->model->tensors[op->output]));
+    }
+}
+
 void mt_session_forward(mt_session_t *s) {
     for (uint32_t i = 0; i < s->run_count; i++) {
-        const mt_op_plan_t *p = &s->ops[i];
-        if (p->flags & MT_F_COMPACT) {
-            keep_channels(s, i);
-        }
-        forward_op(s, i);
-        if (p->flags & MT_F_MASK_BITS) {
-            const mt_op_t *op = &s->model->ops[i];
-            mt_clamp_mask_t mask = mt_operand_mask(op);
-            mt_mask_from_output(&mask, arena_at(s, p->out), arena_at(s, p->mask), mt_tensor_size(&s->model->tensors[op->output]));
-        }
+        mt_session_forward_op(s, i);
     }
 }
 
@@ -299,41 +303,46 @@ static bool all_zero(const uint8_t *p, uint32_t n) {
     return n == 0;
 }
 
-void mt_session_backward(mt_session_t *s) {
-    uint32_t width = s->logits ? 2 : 1;
-    if (s->loss == MT_LOSS_NONE || all_zero(arena_at(s, s->grad_top), s->classes * width)) {
-        return; // a sample that is already right moves nothing
+void mt_session_backward_op(mt_session_t *s, uint32_t i) {
+    const mt_op_plan_t *p = &s->ops[i];
+    if (!(p->flags & MT_F_GRAD) || p->grad_out == MT_NONE) {
+        return;
     }
-    for (uint32_t i = s->run_count; i-- > 0;) {
-        const mt_op_plan_t *p = &s->ops[i];
-        if (!(p->flags & MT_F_GRAD) || p->grad_out == MT_NONE) {
-            continue;
-        }
-        backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], arena_at(s, p->scratch_backward)};
-        switch (s->model->ops[i].kind) {
-            case MT_LINEAR:
-            case MT_CONV2D:
-                if (p->flags & MT_F_LOGITS) {
-                    backward_head(&b);
-                } else {
-                    backward_conv2d(&b);
+    backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], arena_at(s, p->scratch_backward)};
+    switch (s->model->ops[i].kind) {
+        case MT_LINEAR:
+        case MT_CONV2D:
+            if (p->flags & MT_F_LOGITS) {
+                backward_head(&b);
+            } else {
+                backward_conv2d(&b);
+            }
+            break;
+        case MT_DEPTHWISE_CONV2D:
+            backward_depthwise(&b);
+            break;
+        case MT_AVERAGE_POOL:
+        case MT_MAX_POOL:
+        case MT_MEAN:
+            backward_pool(&b, s->model->ops[i].kind == MT_MAX_POOL);
+            break;
+        default:
+            for (uint32_t k = 0; k < 2; k++) {
+                if (p->flags & MT_F_GRAD_IN0 << k) {
+                    backward_move(&b, k);
                 }
-                break;
-            case MT_DEPTHWISE_CONV2D:
-                backward_depthwise(&b);
-                break;
-            case MT_AVERAGE_POOL:
-            case MT_MAX_POOL:
-            case MT_MEAN:
-                backward_pool(&b, s->model->ops[i].kind == MT_MAX_POOL);
-                break;
-            default:
-                for (uint32_t k = 0; k < 2; k++) {
-                    if (p->flags & MT_F_GRAD_IN0 << k) {
-                        backward_move(&b, k);
-                    }
-                }
-                break;
-        }
+            }
+            break;
+    }
+}
+
+bool mt_session_has_gradient(const mt_session_t *s) {
+    uint32_t width = s->logits ? 2 : 1;
+    return s->loss != MT_LOSS_NONE && !all_zero(arena_at(s, s->grad_top), s->classes * width);
+}
+
+void mt_session_backward(mt_session_t *s) {
+    for (uint32_t i = mt_session_has_gradient(s) ? s->run_count : 0; i-- > 0;) {
+        mt_session_backward_op(s, i);
     }
 }

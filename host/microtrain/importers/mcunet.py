@@ -111,7 +111,7 @@ def _conv(
             weights[:, 0].transpose(1, 2, 0) if depthwise else weights.transpose(0, 2, 3, 1),
             arrays[f"L{index}_b"],
             arrays[f"L{index}_ws"],
-            Activation.RELU6 if activated else Activation.NONE,
+            Activation.RANGE if activated else Activation.NONE,
             kernel=(kernel, kernel),
             stride=(stride, stride),
             pads=(pad, pad, pad, pad),

@@ -1,7 +1,6 @@
 #include "conv2d.h"
 
 #include "../arch/kernels.h"
-#include "../fixed.h"
 #include "../scale.h"
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
@@ -42,8 +41,8 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_
     }
 }
 
-// Four output channels from o (fewer at the end) of `n` pixels whose inputs lie `k` apart at `x`.
-static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t k, int32_t n, int8_t *y, int8_t *row_buffer) {
+// Four output channels from o (fewer at the end) of `n` pixels from p whose inputs lie `k` apart at `x`.
+static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t k, int32_t p, int32_t n, int8_t *y, int8_t *row_buffer) {
     const mt_window_t *w = &c->window;
     const mt_channels_t *ch = &c->channels;
     int32_t rows = min32(4, w->out_c - o);
@@ -56,12 +55,11 @@ static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t
         mult[j] = ch->mult[r];
         shift[j] = ch->shift[r];
     }
-    int32_t low = w->act_min - w->out_zero, high = w->act_max - w->out_zero;
-    for (int32_t p = 0; p < n; p++, x += k, y += w->out_c) {
+    for (int32_t at = p * w->out_c + o, end = (p + n) * w->out_c; at < end; at += w->out_c, x += k) {
         int32_t acc[4] = {start[0], start[1], start[2], start[3]};
         mt_dot4(x, weights, k, acc);
         for (int32_t j = 0; j < rows; j++) {
-            y[o + j] = (int8_t)(mt_clamp(mt_requantize(acc[j], mult[j], shift[j]), low, high) + w->out_zero);
+            y[at + j] = mt_channel_finish(w, c->mask, at + j, acc[j], mult[j], shift[j]);
         }
     }
 }
@@ -71,6 +69,9 @@ void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scr
     int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w;
     bool pointwise = mt_is_pointwise(w);
     int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels);
+    if (c->mask) {
+        memset(c->mask, 0, (size_t)(pixels * w->out_c + 7) / 8);
+    }
     int8_t *patches = scratch, *row_buffer = pointwise ? patches : patches + block * k;
     for (int32_t p = 0; p < pixels; p += block) {
         int32_t n = min32(block, pixels - p);
@@ -82,7 +83,7 @@ void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scr
             input = patches;
         }
         for (int32_t o = 0; o < w->out_c; o += 4) {
-            forward_rows(c, o, input, k, n, y + p * w->out_c, row_buffer);
+            forward_rows(c, o, input, k, p, n, y, row_buffer);
         }
     }
 }

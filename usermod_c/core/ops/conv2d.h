@@ -2,6 +2,7 @@
 #ifndef MT_CONV2D_H
 #define MT_CONV2D_H
 
+#include "../fixed.h"
 #include "../gradient.h"
 #include "../optim.h"
 #include "../weights.h"
@@ -10,6 +11,7 @@ typedef struct { // shapes and clamp of a windowed operator
     int32_t in_h, in_w, in_c, out_h, out_w, out_c;
     int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
     int32_t in_zero, out_zero, act_min, act_max;
+    bool round_once;
 } mt_window_t;
 
 typedef struct { // per output channel
@@ -27,7 +29,18 @@ typedef struct {
     mt_window_t window;
     mt_weights_t weights;
     mt_channels_t channels;
+    uint8_t *mask; // MT_ACT_RANGE: receives a bit an output, set where the clamp changed nothing; else NULL
 } mt_conv_t;
+
+// Accumulator to output: rounded, clamped, its mask bit noted.
+static inline int8_t mt_channel_finish(const mt_window_t *w, uint8_t *mask, int32_t at, int32_t acc, int32_t mult, int shift) {
+    int32_t v = w->round_once ? mt_requantize_once(acc, mult, shift) : mt_requantize(acc, mult, shift);
+    int32_t clamped = mt_clamp(v, w->act_min - w->out_zero, w->act_max - w->out_zero);
+    if (mask && v == clamped) {
+        mask[at / 8] |= (uint8_t)(1 << at % 8);
+    }
+    return (int8_t)(clamped + w->out_zero);
+}
 
 // Accumulator of output channel c before the first product: bias with the input's zero point folded in.
 static inline int32_t mt_channel_start(const mt_channels_t *c, int32_t i) {

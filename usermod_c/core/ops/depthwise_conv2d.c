@@ -57,7 +57,7 @@ static void copy_row(const mt_window_t *w, const int8_t *x, int32_t iy, int8_t *
 
 // Output channels [o, o + n), n <= LANES, of one pixel. Its window starts at padded row `top`, byte `column` of each row in the ring.
 static void forward_lanes(const mt_depthwise_t *d, const int8_t *ring, int32_t bytes, int32_t top, int32_t column, const int8_t *kernel,
-    int32_t o, int32_t n, int8_t *y) {
+    int32_t pixel, int32_t o, int32_t n, int8_t *y) {
     const mt_window_t *w = &d->window;
     int32_t acc[LANES];
     for (int32_t j = 0; j < n; j++) {
@@ -76,10 +76,8 @@ static void forward_lanes(const mt_depthwise_t *d, const int8_t *ring, int32_t b
             }
         }
     }
-    int32_t low = w->act_min - w->out_zero, high = w->act_max - w->out_zero;
-    for (int32_t j = 0; j < n; j++) {
-        int32_t v = mt_requantize(acc[j], d->channels.mult[o + j], d->channels.shift[o + j]);
-        y[o + j] = (int8_t)(mt_clamp(v, low, high) + w->out_zero);
+    for (int32_t j = 0, at = pixel * w->out_c + o; j < n; j++, at++) {
+        y[at] = mt_channel_finish(w, d->mask, at, acc[j], d->channels.mult[o + j], d->channels.shift[o + j]);
     }
 }
 
@@ -87,6 +85,9 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
     const mt_window_t *w = &d->window;
     int32_t bytes = padded_row_bytes(w), copied = 0; // input rows below this, counted from the padding's top, are in the ring
     int8_t *ring = scratch;
+    if (d->mask) {
+        memset(d->mask, 0, (size_t)(w->out_h * w->out_w * w->out_c + 7) / 8);
+    }
     const int8_t *kernel = whole_kernel(d, ring + w->kernel_h * bytes);
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         int32_t top = oy * w->stride_h;
@@ -96,10 +97,10 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
         for (; copied < top + w->kernel_h; copied++) {
             copy_row(w, x, copied - w->pad_top, ring + copied % w->kernel_h * bytes);
         }
-        for (int32_t ox = 0; ox < w->out_w; ox++, y += w->out_c) {
+        for (int32_t ox = 0; ox < w->out_w; ox++) {
             for (int32_t o = 0; o < w->out_c; o += LANES) {
                 int32_t n = w->out_c - o < LANES ? w->out_c - o : LANES;
-                forward_lanes(d, ring, bytes, top, ox * w->stride_w * w->in_c, kernel, o, n, y);
+                forward_lanes(d, ring, bytes, top, ox * w->stride_w * w->in_c, kernel, oy * w->out_w + ox, o, n, y);
             }
         }
     }

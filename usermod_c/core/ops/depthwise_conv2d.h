@@ -9,6 +9,7 @@ typedef struct {
     mt_window_t window;
     mt_weights_t weights;
     mt_channels_t channels;
+    uint8_t *mask; // as in mt_conv_t
     int32_t multiplier; // out_c / in_c
 } mt_depthwise_t;
 

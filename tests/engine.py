@@ -1,0 +1,334 @@
+"""The C engine through ctypes: the same core as on a board, compiled as a shared library.
+
+MICROTRAIN_ENGINE names the library (default build/engine/libmicrotrain.so); `make engine` builds it plain and with sanitizers.
+"""
+
+from __future__ import annotations
+
+import ctypes as C
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+REPO = Path(__file__).resolve().parents[1]
+LIBRARY = Path(os.environ.get("MICROTRAIN_ENGINE", REPO / "build/engine/libmicrotrain.so"))
+NONE = 0xFFFFFFFF
+CROSS_ENTROPY, MSE = 1, 2
+ALL = -1  # every input channel of a layer
+
+
+class Error(C.Structure):
+    _fields_ = [("code", C.c_int32), ("op", C.c_int32), ("need", C.c_uint32), ("have", C.c_uint32)]
+
+
+class Tensor(C.Structure):
+    _fields_ = [
+        ("h", C.c_uint16), ("w", C.c_uint16), ("c", C.c_uint32), ("scale", C.c_float),
+        ("zero_point", C.c_int8), ("dtype", C.c_uint8), ("reserved", C.c_uint16),
+    ]  # fmt: skip
+
+
+class Op(C.Structure):
+    _fields_ = [
+        ("kind", C.c_uint8), ("activation", C.c_uint8), ("act_min", C.c_int8), ("act_max", C.c_int8),
+        ("input", C.c_uint16 * 2), ("output", C.c_uint16), ("rest", C.c_uint8 * 86),
+    ]  # fmt: skip
+
+
+class CModel(C.Structure):
+    _fields_ = [
+        ("base", C.c_void_p), ("length", C.c_uint32), ("tensors", C.POINTER(Tensor)),
+        ("ops", C.POINTER(Op)), ("meta", C.c_uint32), ("meta_length", C.c_uint32),
+        ("tensor_count", C.c_uint16), ("op_count", C.c_uint16), ("input", C.c_uint16),
+        ("output", C.c_uint16),
+    ]  # fmt: skip
+
+
+class LayerScheme(C.Structure):
+    _fields_ = [("bias", C.c_bool), ("channels", C.c_uint32), ("list", C.POINTER(C.c_uint16))]
+
+
+class Scheme(C.Structure):
+    _fields_ = [("loss", C.c_int), ("new_classes", C.c_uint32), ("layers", C.POINTER(LayerScheme))]
+
+
+class OpPlan(C.Structure):
+    _fields_ = [
+        ("flags", C.c_uint16), ("channels", C.c_uint16), ("in_root", C.c_uint16 * 2),
+        ("out_root", C.c_uint16), ("reserved", C.c_uint16), ("inputs", C.c_uint32 * 2),
+        ("out", C.c_uint32), ("mask", C.c_uint32), ("saved", C.c_uint32),
+        ("scratch_forward", C.c_uint32), ("scratch_backward", C.c_uint32),
+        ("grad_out", C.c_uint32), ("grad_masked", C.c_uint32), ("grad_in", C.c_uint32 * 2),
+        ("skip", C.c_uint32 * 2), ("list", C.c_uint32), ("state", C.c_uint32),
+        ("derived", C.c_uint32),
+    ]  # fmt: skip
+
+
+class PlanInfo(C.Structure):
+    _fields_ = [
+        (name, C.c_uint32)
+        for name in (
+            "arena_bytes", "arena_lower_bound", "state_bytes", "derived_bytes", "table_bytes",
+            "total_bytes", "trainable_bytes", "classes",
+        )
+    ] + [("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
+
+
+class CPlan(C.Structure):
+    _fields_ = [
+        ("info", PlanInfo), ("ops", C.POINTER(OpPlan)), ("lists", C.POINTER(C.c_uint16)),
+        ("list_count", C.c_uint32), ("run_count", C.c_uint32), ("output", C.c_uint32),
+        ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32), ("input", C.c_uint32),
+        ("loss", C.c_int), ("new_classes", C.c_uint32),
+    ]  # fmt: skip
+
+
+class LayerInfo(C.Structure):
+    _fields_ = [
+        (name, C.c_uint32)
+        for name in ("trained_weights", "trained_bias", "saved_bytes", "mask_bytes", "scratch_bytes")
+    ] + [("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
+
+
+TAP = C.CFUNCTYPE(
+    None, C.c_void_p, C.c_uint32, C.c_int, C.c_uint32, C.POINTER(C.c_int32), C.c_uint32, C.c_int
+)
+
+
+class CSession(C.Structure):
+    _fields_ = [
+        ("model", C.c_void_p), ("block", C.c_void_p), ("ops", C.POINTER(OpPlan)),
+        ("lists", C.c_void_p), ("exponents", C.POINTER(C.c_int16)), ("state", C.c_void_p),
+        ("derived", C.c_void_p), ("arena", C.c_void_p), ("rng", C.POINTER(C.c_uint32)),
+        ("shifts", C.c_void_p), ("tap", TAP), ("tap_context", C.c_void_p),
+        ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
+        ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
+        ("input", C.c_uint32), ("classes", C.c_uint32), ("lr_mantissa", C.c_int32),
+        ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
+        ("exact_shifts", C.c_bool),
+    ]  # fmt: skip
+
+
+def load(path: Path = LIBRARY) -> C.CDLL:
+    """The library with the argument types of the public functions set."""
+    library = C.CDLL(str(path))
+    pointer, size = C.c_void_p, C.c_size_t
+    for name, result, arguments in (
+        ("mt_model_open", C.c_int, (pointer, pointer, size, C.c_bool, pointer)),
+        ("mt_plan_work_size", size, (pointer, pointer)),
+        ("mt_plan", C.c_int, (pointer, pointer, pointer, size, pointer, pointer)),
+        ("mt_plan_layer", None, (pointer, pointer, C.c_uint32, pointer)),
+        ("mt_session_init", C.c_int,
+         (pointer, pointer, pointer, pointer, size, C.c_uint32, pointer)),
+        ("mt_session_set_lr", C.c_int, (pointer, C.c_float)),
+        ("mt_session_input", pointer, (pointer,)),
+        ("mt_session_forward", None, (pointer,)),
+        ("mt_session_output", pointer, (pointer,)),
+        ("mt_session_argmax", C.c_uint32, (pointer,)),
+        ("mt_session_cross_entropy", C.c_int, (pointer, C.c_uint32, pointer)),
+        ("mt_session_mse", C.c_int, (pointer, pointer, pointer)),
+        ("mt_session_backward", None, (pointer,)),
+        ("mt_session_forward_op", None, (pointer, C.c_uint32)),
+        ("mt_session_backward_op", None, (pointer, C.c_uint32)),
+        ("mt_session_state", pointer, (pointer,)),
+        ("mt_session_refresh", None, (pointer,)),
+        ("mt_session_carry", C.c_int, (pointer, pointer, pointer)),
+    ):  # fmt: skip
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
+    return library
+
+
+LIB = load()
+
+
+class EngineError(Exception):
+    """A negative code of the engine with its numbers."""
+
+    def __init__(self, error: Error) -> None:
+        self.code, self.op, self.need, self.have = error.code, error.op, error.need, error.have
+        super().__init__(f"code {self.code}, op {self.op}, need {self.need}, have {self.have}")
+
+
+def check(code: int, error: Error) -> None:
+    if code:
+        error.code = code
+        raise EngineError(error)
+
+
+def aligned(size: int, alignment: int = 16, offset: int = 0) -> NDArray[np.uint8]:
+    """`size` bytes at an address that is `offset` more than a multiple of `alignment`."""
+    raw = np.zeros(size + alignment + offset, np.uint8)
+    start = (-raw.ctypes.data) % alignment + offset
+    return raw[start : start + size]
+
+
+class Model:
+    """An open image. `base_offset` moves it off 16-byte alignment."""
+
+    def __init__(self, image: bytes, check_hash: bool = True, base_offset: int = 0) -> None:
+        self.memory = aligned(len(image), 16, base_offset)
+        self.memory[:] = np.frombuffer(image, np.uint8)
+        self.c, error = CModel(), Error()
+        check(
+            LIB.mt_model_open(
+                C.byref(self.c), self.memory.ctypes.data, len(image), check_hash, C.byref(error)
+            ),
+            error,
+        )
+        self.op_count = self.c.op_count
+
+    def tensor(self, index: int) -> Tensor:
+        return self.c.tensors[index]
+
+
+@dataclass
+class Layer:
+    """What is trained of one operator: `channels` is ALL, a count, or a list of input channels."""
+
+    bias: bool = True
+    channels: int | Sequence[int] = 0
+
+
+class Plan:
+    """A step planned for `layers` (operator index -> Layer)."""
+
+    def __init__(
+        self, model: Model, layers: dict[int, Layer] | None = None, loss: int = 0, new_classes: int = 0,
+        work_short: int = 0,
+    ) -> None:  # fmt: skip
+        self.model, self._keep = model, []
+        array = (LayerScheme * model.op_count)()
+        for index, layer in (layers or {}).items():
+            array[index].bias = layer.bias
+            if isinstance(layer.channels, int):
+                array[index].channels = (
+                    self._in_channels(index) if layer.channels == ALL else layer.channels
+                )
+            else:
+                chosen = (C.c_uint16 * len(layer.channels))(*layer.channels)
+                self._keep.append(chosen)
+                array[index].channels, array[index].list = len(layer.channels), chosen
+        scheme = Scheme(loss, new_classes, array)
+        size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
+        self.work = aligned(size)
+        self.c, error = CPlan(), Error()
+        check(
+            LIB.mt_plan(
+                C.byref(model.c), C.byref(scheme), self.work.ctypes.data, size, C.byref(self.c),
+                C.byref(error),
+            ),
+            error,
+        )  # fmt: skip
+        self.info = self.c.info
+
+    def _in_channels(self, index: int) -> int:
+        op = self.model.c.ops[index]
+        tensor = self.model.tensor(op.input[0])
+        return tensor.h * tensor.w * tensor.c if op.kind == 3 else tensor.c
+
+    def layer(self, index: int) -> LayerInfo:
+        info = LayerInfo()
+        LIB.mt_plan_layer(C.byref(self.model.c), C.byref(self.c), index, C.byref(info))
+        return info
+
+
+class Session:
+    """A plan with its block. `guard` bytes of canary surround the block."""
+
+    GUARD = 64
+
+    def __init__(self, plan: Plan, seed: int = 1, lr: float = 0.0, fill: int = 0xA5, short: int = 0) -> None:
+        self.plan, self.model = plan, plan.model
+        self.size = plan.info.total_bytes - short
+        self.memory = aligned(self.size + 2 * self.GUARD)
+        self.memory[:] = fill
+        self.fill = fill
+        self.block = self.memory[self.GUARD : self.GUARD + self.size]
+        pointer, error = C.c_void_p(), Error()
+        check(
+            LIB.mt_session_init(
+                C.byref(pointer), C.byref(self.model.c), C.byref(plan.c), self.block.ctypes.data,
+                self.size, seed, C.byref(error),
+            ),
+            error,
+        )  # fmt: skip
+        self.pointer = pointer
+        self.c = C.cast(pointer, C.POINTER(CSession)).contents
+        self.set_lr(lr)
+        source = self.model.tensor(self.model.c.input)
+        self.input_shape = (source.h, source.w, source.c)
+        self._tap: Any = None
+
+    def set_lr(self, lr: float) -> None:
+        check(LIB.mt_session_set_lr(self.pointer, lr), Error())
+
+    def _view(self, address: int, count: int, dtype: Any) -> NDArray[Any]:
+        size = count * np.dtype(dtype).itemsize
+        return np.frombuffer((C.c_uint8 * size).from_address(address), dtype)
+
+    def forward(self, x: NDArray[np.int8]) -> NDArray[Any]:
+        data = np.ascontiguousarray(x, np.int8)
+        assert data.size == int(np.prod(self.input_shape)), (data.shape, self.input_shape)
+        C.memmove(LIB.mt_session_input(self.pointer), data.ctypes.data, data.size)
+        LIB.mt_session_forward(self.pointer)
+        return self.output()
+
+    def output(self) -> NDArray[Any]:
+        dtype = np.int32 if self.c.logits else np.int8
+        return self._view(LIB.mt_session_output(self.pointer), self.c.classes, dtype).copy()
+
+    def cross_entropy(self, label: int) -> int:
+        loss, error = C.c_uint32(), Error()
+        check(LIB.mt_session_cross_entropy(self.pointer, label, C.byref(loss)), error)
+        return loss.value
+
+    def mse(self, target_q16: NDArray[np.int32]) -> int:
+        loss, error = C.c_uint32(), Error()
+        data = np.ascontiguousarray(target_q16, np.int32)
+        check(LIB.mt_session_mse(self.pointer, data.ctypes.data, C.byref(loss)), error)
+        return loss.value
+
+    def backward(self) -> None:
+        LIB.mt_session_backward(self.pointer)
+
+    def step(self, x: NDArray[np.int8], label: int) -> int:
+        self.forward(x)
+        loss = self.cross_entropy(label)
+        self.backward()
+        return loss
+
+    def argmax(self) -> int:
+        return LIB.mt_session_argmax(self.pointer)
+
+    @property
+    def state(self) -> NDArray[np.uint8]:
+        return self._view(LIB.mt_session_state(self.pointer), self.c.state_bytes, np.uint8)
+
+    def refresh(self) -> None:
+        LIB.mt_session_refresh(self.pointer)
+
+    def carry_from(self, other: Session) -> None:
+        error = Error()
+        check(LIB.mt_session_carry(self.pointer, other.pointer, C.byref(error)), error)
+
+    def on_gradient(self, callback: Callable[[int, int, int, NDArray[np.int32], int], None]) -> None:
+        """Call `callback(op, kind, channel, g, exponent)` for every gradient before its update."""
+
+        def tap(_: Any, op: int, kind: int, channel: int, g: Any, n: int, exponent: int) -> None:
+            callback(op, kind, channel, np.ctypeslib.as_array(g, (n,)).copy(), exponent)
+
+        self._tap = TAP(tap)
+        self.c.tap = self._tap
+
+    def arena(self, offset: int, count: int, dtype: Any = np.int8) -> NDArray[Any]:
+        return self._view(self.c.arena + offset, count, dtype).copy()
+
+    def guards_intact(self) -> bool:
+        edges = np.concatenate([self.memory[: self.GUARD], self.memory[self.GUARD + self.size :]])
+        return bool((edges == self.fill).all())
