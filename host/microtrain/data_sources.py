@@ -9,6 +9,7 @@ import csv
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,13 @@ def _labels(y: NDArray[Any] | None) -> NDArray[Any] | None:
     return y.astype(np.uint16)
 
 
-def from_images(folder: Path, target: Target, progress: Callable[[int], None] = id) -> Dataset:
-    """One folder a class, in order of their names; images are resized to the model's input."""
+def from_images(
+    folder: Path, target: Target, progress: Callable[[int], object] | None = None
+) -> Dataset:
+    """One folder a class, in order of their names; images are resized to the model's input.
+
+    `progress` is called with the number of images read so far.
+    """
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
@@ -133,7 +139,8 @@ def from_images(folder: Path, target: Target, progress: Callable[[int], None] = 
                 raise DataError(f"{path}: not a readable image: {error}") from error
             samples.append(np.asarray(resized, np.uint8).reshape(h, w, c))
             labels.append(label)
-            progress(len(samples))
+            if progress is not None:
+                progress(len(samples))
     if not samples:
         raise DataError(f"{folder}: no images; make one folder for each class, with images inside")
     names = [p.name for p in classes]
@@ -154,7 +161,7 @@ def from_csv(
     """Windows of `window` rows every `stride` rows of one CSV file, or of each in a folder.
 
     `label` names the column of classes; a window never crosses a change of class. `columns` are
-    the channels, in real units (default: all others). Samples have the shape (1, window, channels).
+    the channels, in real units (default: all others). Samples become (1, window, channels).
     """
     files = sorted(path.glob("*.csv")) if path.is_dir() else [path]
     if not files:
@@ -166,7 +173,7 @@ def from_csv(
     for file in files:
         values, names = _read_csv(file, label, columns)
         starts = [0, *np.flatnonzero(names[1:] != names[:-1]) + 1, len(names)]
-        for begin, end in zip(starts[:-1], starts[1:], strict=True):
+        for begin, end in pairwise(starts):
             for at in range(begin, end - window + 1, stride):
                 samples.append(values[at : at + window])
                 classes.append(str(names[at]))
