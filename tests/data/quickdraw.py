@@ -75,10 +75,10 @@ def few_shot(classes: int, train_per_class: int, test_per_class: int, seed: int)
             [str(name) for name in names[chosen]])
 
 
-def as_cifar_pixels(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """[n, 28, 28] ink -> [n, 32, 32, 3] picture: dark ink on white paper, a 2-pixel margin."""
-    paper = np.pad(255 - x, ((0, 0), (2, 2), (2, 2)), constant_values=255)
-    return np.repeat(paper[..., None], 3, axis=3)
+def as_pixels(x: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """[n, 28, 28] ink -> [n, 32, 32, 3] picture: white chalk on black, a margin of 2 pixels."""
+    board = np.pad(x, ((0, 0), (2, 2), (2, 2)))
+    return np.repeat(board[..., None], 3, axis=3)
 
 
 def main() -> None:
