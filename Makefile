@@ -1,0 +1,151 @@
+# What a person can do in this repository. Every target sets up what it needs.
+
+BUILD := build
+VENV := .venv
+PY := $(VENV)/bin/python
+MICROPYTHON := $(abspath $(BUILD))/src/micropython
+MPY_CROSS := $(abspath $(BUILD))/mpy-cross/mpy-cross
+
+include boards/versions.env
+
+# One thread for numpy and friends: the machine is shared with the boards.
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## show this list
+	@echo "make targets:"
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | sort | \
+		awk -F '\t' '{ printf "  %-16s %s\n", $$1, $$2 }'
+
+# --- set-up -------------------------------------------------------------------------------------
+
+PYTHON_READY := $(VENV)/.ready
+MICROPYTHON_READY := $(BUILD)/src/.ready
+
+$(PYTHON_READY): host/pyproject.toml boards/versions.env boards/setup.sh
+	@boards/setup.sh python
+	@touch $@
+
+$(MICROPYTHON_READY): boards/versions.env boards/setup.sh
+	@boards/setup.sh micropython
+	@touch $@
+
+$(MPY_CROSS): $(MICROPYTHON_READY)
+	$(call quietly,mpy-cross) $(MAKE) --no-print-directory -s -C $(MICROPYTHON)/mpy-cross \
+		BUILD=$(abspath $(BUILD))/mpy-cross
+
+.PHONY: setup
+setup: $(PYTHON_READY) $(MPY_CROSS) ## Python environment, MicroPython sources, mpy-cross
+
+# --- the virtual board --------------------------------------------------------------------------
+
+# Without these MicroPython would take its version from this repository's git history.
+MPY_ENV := MICROPY_GIT_TAG=v$(MICROPYTHON_VERSION) MICROPY_GIT_HASH=
+VIRTUAL_MAKE = $(MPY_ENV) $(MAKE) --no-print-directory -s -C $(MICROPYTHON)/ports/unix \
+	VARIANT_DIR=$(CURDIR)/boards/VIRTUAL USER_C_MODULES=$(CURDIR) MICROPY_MPYCROSS=$(MPY_CROSS)
+# Runs the command that follows with its output in the named log, shown only if it fails.
+quietly = @mkdir -p $(BUILD); log=$(BUILD)/$(1).log; \
+	echo "building $(1) (log: $$log)"; run() { "$$@" >$$log 2>&1 || { tail -n 40 $$log; exit 1; }; }; run
+
+.PHONY: virtual virtual32
+virtual: $(MPY_CROSS) ## the virtual board, build/virtual/micropython
+	$(call quietly,virtual) env $(VIRTUAL_MAKE) BUILD=$(abspath $(BUILD))/virtual
+
+virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual32/micropython
+	@boards/setup.sh multilib
+	$(call quietly,virtual32) env $(VIRTUAL_MAKE) BUILD=$(abspath $(BUILD))/virtual32 \
+		MICROPY_FORCE_32BIT=1 CFLAGS_EXTRA="-msse2 -mfpmath=sse"
+
+# --- the engine as a shared library -------------------------------------------------------------
+
+ENGINE_SRC := $(sort $(wildcard \
+	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/generic/*.c))
+ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
+	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
+ENGINE := $(BUILD)/engine/libmicrotrain.so
+ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
+
+$(ENGINE): FLAGS := -O3
+$(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-fno-sanitize-recover=all
+
+define compile_engine
+	@mkdir -p $(@D)
+	$(CC) $(ENGINE_CFLAGS) $(FLAGS) -MMD -c -o $@ $<
+endef
+
+$(BUILD)/engine/fast/%.o: usermod_c/core/%.c Makefile
+	$(compile_engine)
+
+$(BUILD)/engine/asan/%.o: usermod_c/core/%.c Makefile
+	$(compile_engine)
+
+$(ENGINE): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.o)
+$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.o)
+$(ENGINE) $(ENGINE_ASAN):
+	$(CC) -shared $(FLAGS) -o $@.part $^ -lm
+	@mv $@.part $@
+
+-include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.d)
+-include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.d)
+
+.PHONY: engine
+engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and with sanitizers
+
+# --- what it is for -----------------------------------------------------------------------------
+
+READY := $(PYTHON_READY) engine virtual
+
+.PHONY: demo demo-images models
+demo: $(READY) ## train on the virtual board: a watch learns a new person's exercises
+	$(PY) tests/demo/personalise.py
+
+demo-images: $(READY) ## train on the virtual board: 30 kinds of doodles never seen
+	@boards/setup.sh npm
+	$(PY) tests/demo/doodles.py
+
+models: $(READY) ## model images of every network in ../shared/data, to build/models
+	$(PY) -m microtrain.importers.batch ../shared/data $(BUILD)/models
+
+# --- tests --------------------------------------------------------------------------------------
+
+.PHONY: test test-all lint
+test: $(READY) virtual32 ## everything that CI needs to believe a change
+	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
+
+test-all: $(READY) virtual32 ## the tests, slow ones too
+	$(PY) -m pytest -c tests/pytest.ini tests
+
+lint: $(PYTHON_READY) ## ruff and mypy
+	$(VENV)/bin/ruff check --config host/pyproject.toml host tests firmware boards
+	$(VENV)/bin/mypy --config-file host/pyproject.toml host/microtrain
+
+.PHONY: size
+size: virtual ## bytes of the engine and the binding in the virtual board
+	@size $(BUILD)/virtual/usermod_c/core/*.o $(BUILD)/virtual/usermod_c/core/ops/*.o \
+		$(wildcard $(BUILD)/virtual/usermod_c/bind/*.o) --totals
+
+# --- benchmarks ---------------------------------------------------------------------------------
+
+BENCHES := kernels memory accuracy faults
+
+.PHONY: bench $(BENCHES:%=bench-%)
+bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
+
+bench-kernels: ## speed of every kernel
+bench-memory: ## memory that training needs
+bench-accuracy: ## accuracy against float training
+bench-faults: ## power cuts, killed runs, fuzzing, link faults
+$(BENCHES:%=bench-%): bench-%: $(READY)
+	$(PY) tests/bench/$*.py
+
+# --- the rest -----------------------------------------------------------------------------------
+
+.PHONY: clean distclean
+clean: ## remove what was built, keep sources and the Python environment
+	rm -rf $(filter-out $(BUILD)/src $(BUILD)/apt,$(wildcard $(BUILD)/*))
+
+distclean: ## remove everything that make made
+	rm -rf $(BUILD) $(VENV)

