@@ -74,9 +74,9 @@ class PlanInfo(C.Structure):
         (name, C.c_uint32)
         for name in (
             "arena_bytes", "arena_lower_bound", "state_bytes", "derived_bytes", "table_bytes",
-            "total_bytes", "trainable_bytes", "classes",
+            "total_bytes", "trainable_bytes", "classes", "peak_op",
         )
-    ] + [("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
+    ] + [("peak_backward", C.c_bool), ("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
 
 
 class CPlan(C.Structure):
@@ -131,7 +131,8 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_output", pointer, (pointer,)),
         ("mt_session_argmax", C.c_uint32, (pointer,)),
         ("mt_session_cross_entropy", C.c_int, (pointer, C.c_uint32, pointer)),
-        ("mt_session_mse", C.c_int, (pointer, pointer, pointer)),
+        ("mt_session_mse", C.c_int, (pointer, pointer)),
+        ("mt_session_target", pointer, (pointer,)),
         ("mt_session_backward", None, (pointer,)),
         ("mt_session_forward_op", None, (pointer, C.c_uint32)),
         ("mt_session_backward_op", None, (pointer, C.c_uint32)),
@@ -290,8 +291,10 @@ class Session:
 
     def mse(self, target_q16: NDArray[np.int32]) -> int:
         loss, error = C.c_uint32(), Error()
-        data = np.ascontiguousarray(target_q16, np.int32)
-        check(LIB.mt_session_mse(self.pointer, data.ctypes.data, C.byref(loss)), error)
+        target = LIB.mt_session_target(self.pointer)
+        if target:
+            self._view(target, self.c.classes, np.int32)[:] = target_q16
+        check(LIB.mt_session_mse(self.pointer, C.byref(loss)), error)
         return loss.value
 
     def backward(self) -> None:

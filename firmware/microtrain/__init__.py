@@ -1,3 +1,15 @@
-"""microtrain on the board: train a network where it runs."""
+"""Train neural networks on a microcontroller, in its own integers.
+
+>>> import microtrain as mt
+>>> model = mt.Model("/rom/mbv2.mtm")
+>>> model.new_head(classes=4)
+>>> trainer = mt.Trainer(model, scheme="last", lr=0.03)
+>>> trainer.fit(mt.Dataset("flowers.mtd"), epochs=3)
+"""
+
+from microtrain.dataset import Dataset
+from microtrain.model import Model
+from microtrain.scheme import resolve
+from microtrain.trainer import Trainer
 
 __version__ = "0.1.0"

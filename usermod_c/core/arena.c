@@ -8,7 +8,7 @@
 
 #define IMPROVEMENTS 48 // attempts after each start order; planning stays far below a second on a Cortex-M0+
 
-uint32_t mt_arena_lower_bound(const mt_buffer_t *b, uint32_t count) {
+uint32_t mt_arena_lower_bound(const mt_buffer_t *b, uint32_t count, uint16_t *when) {
     uint32_t most = 0;
     for (uint32_t i = 0; i < count; i++) { // a maximum starts where some buffer starts
         uint32_t sum = 0;
@@ -17,7 +17,10 @@ uint32_t mt_arena_lower_bound(const mt_buffer_t *b, uint32_t count) {
                 sum += b[j].size;
             }
         }
-        most = sum > most ? sum : most;
+        if (sum > most) {
+            most = sum;
+            *when = b[i].start;
+        }
     }
     return most;
 }
@@ -97,8 +100,8 @@ static uint32_t place_in_order(mt_buffer_t *b, const uint16_t *order, uint32_t n
     return arena;
 }
 
-uint32_t mt_arena_place(mt_buffer_t *b, uint32_t count, uint16_t *order, uint16_t *best) {
-    uint32_t smallest = UINT32_MAX, bound = mt_arena_lower_bound(b, count), n = 0, top = 0;
+uint32_t mt_arena_place(mt_buffer_t *b, uint32_t count, uint32_t bound, uint16_t *order, uint16_t *best) {
+    uint32_t smallest = UINT32_MAX, n = 0, top = 0;
     for (int rule = 0; rule < 4 && smallest > bound; rule++) {
         n = sort_leaders(b, count, rule, order);
         for (int attempt = 0; attempt < IMPROVEMENTS && smallest > bound; attempt++) {

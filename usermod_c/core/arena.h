@@ -13,10 +13,10 @@ typedef struct {
     uint16_t next; // next buffer with the same leader
 } mt_buffer_t;
 
-// Largest sum of bytes needed at one time: no arena can be smaller.
-uint32_t mt_arena_lower_bound(const mt_buffer_t *buffers, uint32_t count);
+// Largest sum of bytes needed at one time (`*when`): no arena can be smaller.
+uint32_t mt_arena_lower_bound(const mt_buffer_t *buffers, uint32_t count, uint16_t *when);
 // Sets every offset and returns the arena's size: the best of greedy-by-size, by area, by lifetime and first-fit in time order,
-// each improved by placing what sticks out first. `order` and `best` hold `count` entries of scratch each.
-uint32_t mt_arena_place(mt_buffer_t *buffers, uint32_t count, uint16_t *order, uint16_t *best);
+// each improved by placing what sticks out first; stops at `bound`. `order` and `best` hold `count` entries of scratch each.
+uint32_t mt_arena_place(mt_buffer_t *buffers, uint32_t count, uint32_t bound, uint16_t *order, uint16_t *best);
 
 #endif // MT_ARENA_H

@@ -163,6 +163,8 @@ typedef struct {
     uint32_t total_bytes; // sum of the above: the block mt_session_init needs
     uint32_t trainable_bytes; // int8 weights and int32 biases in the state
     uint32_t classes; // length of the output
+    uint32_t peak_op; // where most bytes are live at once
+    bool peak_backward;
     uint64_t forward_macs, backward_macs;
 } mt_plan_info_t;
 
@@ -235,8 +237,10 @@ const void *mt_session_output(const mt_session_t *s);
 uint32_t mt_session_argmax(const mt_session_t *s);
 // After forward: softmax cross-entropy with `label`; loss in Q16 nats.
 int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16);
-// After forward: mean squared error to `target` (Q16 real units, one an output); loss in Q16, saturating.
-int mt_session_mse(mt_session_t *s, const int32_t *target_q16, uint32_t *loss_q16);
+// After forward: mean squared error to mt_session_target; loss in Q16, saturating.
+int mt_session_mse(mt_session_t *s, uint32_t *loss_q16);
+// Where the target of the mean squared error goes, after forward: Q16 real units, one an output.
+int32_t *mt_session_target(mt_session_t *s);
 // After a loss: gradients of every trained operator, each updated in place as soon as its gradient is known.
 void mt_session_backward(mt_session_t *s);
 // The same one operator at a time, for callers with something to do in between: forward_op(0 .. run_count - 1), a loss,

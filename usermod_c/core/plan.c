@@ -320,7 +320,7 @@ static void plan_backward(planner_t *p, op_buffers_t *buffers, uint16_t *top, ui
     const mt_op_t *last = &p->m->ops[p->n - 1];
     mt_op_plan_t *plan = &p->plan->ops[p->n - 1];
     bool logits = plan->flags & MT_F_LOGITS;
-    *loss_scratch = add_buffer(p, p->classes * (p->scheme->loss == MT_LOSS_CROSS_ENTROPY ? 4 : 0) + (logits ? 0 : p->classes * 6), loss_time(p), loss_time(p));
+    *loss_scratch = add_buffer(p, p->classes * (logits ? 4 : 10), loss_time(p), loss_time(p));
     *top = add_buffer(p, p->classes * (logits ? 2 : 1), loss_time(p), loss_time(p));
     plan->flags |= logits ? MT_F_GRAD_TOP16 : 0;
     if (!(plan->flags & MT_F_GRAD)) {
@@ -563,8 +563,11 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
         plan_backward(&p, buffers, &top, &loss_scratch);
     }
     plan_forward(&p, buffers);
-    plan->info.arena_lower_bound = mt_arena_lower_bound(p.buffers, p.buffer_count);
-    plan->info.arena_bytes = mt_arena_place(p.buffers, p.buffer_count, (uint16_t *)(base + l.order), (uint16_t *)(base + l.best));
+    uint16_t peak = 0;
+    plan->info.arena_lower_bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
+    plan->info.peak_backward = peak > p.n;
+    plan->info.peak_op = peak == 0 ? 0 : peak <= p.n ? peak - 1u : peak == p.n + 1 ? p.n - 1 : 2 * p.n + 1 - peak;
+    plan->info.arena_bytes = mt_arena_place(p.buffers, p.buffer_count, plan->info.arena_lower_bound, (uint16_t *)(base + l.order), (uint16_t *)(base + l.best));
     write_offsets(&p, buffers);
     plan->input = offset_of(&p, root_of(&p, m->input)->buffer);
     plan->output = offset_of(&p, root_of(&p, m->ops[p.n - 1].output)->buffer);

@@ -143,9 +143,9 @@ static const int32_t *outputs_q16(const mt_session_t *s, int32_t *converted) {
     return converted;
 }
 
-// Scratch of the loss: [weights u32][converted i32][gradient i16], the last two only for int8 outputs.
+// Scratch of the loss: [weights u32, or target i32][converted i32][gradient i16], the last two only for int8 outputs.
 static int32_t *converted_at(const mt_session_t *s) {
-    return (int32_t *)arena_at(s, s->loss_scratch) + (s->loss == MT_LOSS_CROSS_ENTROPY ? s->classes : 0);
+    return (int32_t *)arena_at(s, s->loss_scratch) + s->classes;
 }
 
 static int16_t *gradient_at(const mt_session_t *s) {
@@ -182,12 +182,16 @@ int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16
     return MT_OK;
 }
 
-int mt_session_mse(mt_session_t *s, const int32_t *target_q16, uint32_t *loss_q16) {
+int32_t *mt_session_target(mt_session_t *s) {
+    return s->loss == MT_LOSS_MSE ? arena_at(s, s->loss_scratch) : NULL;
+}
+
+int mt_session_mse(mt_session_t *s, uint32_t *loss_q16) {
     if (s->loss != MT_LOSS_MSE) {
         return MT_ERR_NO_LOSS;
     }
     int exponent;
-    *loss_q16 = mt_mean_squared_error(outputs_q16(s, converted_at(s)), target_q16, s->classes, top_bits(s), gradient_at(s), &exponent);
+    *loss_q16 = mt_mean_squared_error(outputs_q16(s, converted_at(s)), mt_session_target(s), s->classes, top_bits(s), gradient_at(s), &exponent);
     finish_gradient(s, exponent);
     return MT_OK;
 }

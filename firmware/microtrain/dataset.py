@@ -1,0 +1,103 @@
+# Samples and labels for training: from a file, from memory, or made on the fly.
+
+import struct
+from array import array
+
+HEADER = "<4sHHIHHIfbBHIIIIIII8x"
+NO_LABELS, CLASS_LABELS, VECTOR_LABELS = 0, 1, 2
+
+
+class Dataset:
+    """A `.mtd` data file (host/README.md): int8 samples of `shape` (h, w, c) and labels, read one at a time.
+
+    `len(data)` samples; `data.read(i, buffer)` fills `buffer` with sample i and returns its label: a class index,
+    an array("f") for vector targets, or None.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        self._file = open(path, "rb")
+        header = self._file.read(64)
+        if len(header) < 64 or header[:4] != b"MTD1":
+            raise ValueError("%s: not a data file: it does not start with MTD1" % path)
+        f = struct.unpack(HEADER, header)
+        import binascii
+
+        if binascii.crc32(header[:52]) != f[17]:
+            raise ValueError("%s: header damaged (CRC-32); upload it again" % path)
+        if f[1] != 1:
+            raise ValueError("%s: format %d, this firmware reads 1" % (path, f[1]))
+        self._count, self.shape, self.scale, self.zero_point = f[3], (f[4], f[5], f[6]), f[7], f[8]
+        self._kind, self._length, labels_at, self._samples_at, meta_at, meta_length, total = f[9:16]
+        self.size = f[4] * f[5] * f[6]
+        self._file.seek(0, 2)
+        if self._file.tell() != total or self._samples_at + self._count * self.size > total:
+            raise ValueError("%s: truncated: %d B of %d; upload it again" % (path, self._file.tell(), total))
+        self._file.seek(meta_at)
+        self._meta = self._file.read(meta_length)
+        self._file.seek(labels_at)
+        if self._kind == CLASS_LABELS:
+            self.labels = array("H", bytes(2 * self._count))
+            self._file.readinto(self.labels)
+        elif self._kind == VECTOR_LABELS:
+            self._target = array("f", bytes(4 * self._length))
+            self._labels_at = labels_at
+
+    @property
+    def class_names(self):
+        import json
+
+        return json.loads(self._meta or b"{}").get("class_names")
+
+    def __len__(self):
+        return self._count
+
+    def read(self, i, buffer):
+        self._file.seek(self._samples_at + i * self.size)
+        if self._file.readinto(buffer) != self.size:
+            raise OSError("%s: sample %d cannot be read" % (self.path, i))
+        if self._kind == CLASS_LABELS:
+            return self.labels[i]
+        if self._kind == VECTOR_LABELS:
+            self._file.seek(self._labels_at + 4 * i * self._length)
+            self._file.readinto(self._target)
+            return self._target
+        return None
+
+    def close(self):
+        self._file.close()
+
+    def __repr__(self):
+        return "<Dataset %s: %d samples of %dx%dx%d>" % ((self.path, self._count) + self.shape)
+
+
+class Memory(Dataset):
+    """Samples in memory: `samples` bytes-like, one after the other, in the model's input quantisation; `labels` class indices."""
+
+    def __init__(self, samples, labels, shape, scale=None, zero_point=None):
+        self.size = shape[0] * shape[1] * shape[2]
+        self._samples = memoryview(samples)
+        if len(self._samples) != len(labels) * self.size:
+            raise ValueError("%d B of samples for %d labels: %d B needed" % (len(self._samples), len(labels), len(labels) * self.size))
+        self.path, self.shape, self.labels, self._count = "memory", tuple(shape), labels, len(labels)
+        self.scale, self.zero_point, self._meta = scale, zero_point, b""
+
+    def read(self, i, buffer):
+        buffer[:] = self._samples[i * self.size : (i + 1) * self.size]
+        return self.labels[i]
+
+    def close(self):
+        pass
+
+
+def order(count, seed):
+    """array of 0..count-1 shuffled with xorshift32: the same on every board."""
+    indices = array("H" if count < 65536 else "I", range(count))
+    x = (seed * 2654435761 + 1) & 0xFFFFFFFF or 1
+    for i in range(count - 1, 0, -1):
+        x ^= (x << 13) & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= (x << 5) & 0xFFFFFFFF
+        j = x % (i + 1)
+        indices[i], indices[j] = indices[j], indices[i]
+    return indices

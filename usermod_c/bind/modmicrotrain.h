@@ -1,0 +1,34 @@
+// What the objects of `_microtrain` share.
+#ifndef MODMICROTRAIN_H
+#define MODMICROTRAIN_H
+
+#include "microtrain.h"
+#include "py/obj.h"
+
+#ifndef MP_NORETURN // its name up to MicroPython 1.25
+#define MP_NORETURN NORETURN
+#endif
+
+typedef struct {
+    mp_obj_base_t base;
+    mt_model_t model;
+    mp_obj_t image; // keeps the buffer alive that `model` points into
+} model_obj_t;
+
+typedef struct {
+    mp_obj_base_t base;
+    model_obj_t *model;
+    mt_plan_t plan; // points into `work`
+    void *work;
+} plan_obj_t;
+
+extern const mp_obj_type_t microtrain_model_type;
+extern const mp_obj_type_t microtrain_plan_type;
+extern const mp_obj_type_t microtrain_session_type;
+
+// Raises the exception that fits, with the operator's name, the numbers, and what to do. `model` may be NULL.
+MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *error);
+// `o` as a type of this module, or TypeError.
+void *microtrain_as(mp_obj_t o, const mp_obj_type_t *type);
+
+#endif // MODMICROTRAIN_H
