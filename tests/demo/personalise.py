@@ -25,11 +25,14 @@ from registry import DataError
 from seglearn_watch import RATE_HZ, STEP, SUBJECTS, WINDOW, dataset, recordings, split_in_time
 
 HERE = Path(__file__).resolve().parent
-# Chosen on other people, in float: watch_float.py, watch_float.json.
-SCHEMES = {"last": "last", "bias": "bias", "sparse": str(HERE / "watch_sparse.json")}
+# Scheme and learning rate. The rates are the best on two other people, in float: watch_float.py.
+SCHEMES: dict[str, tuple[object, float]] = {
+    "last": ("last", 2.0**-4),
+    "bias": ("bias", 2.0**-4),
+    "sparse": (HERE / "watch_sparse.json", 2.0**-5),
+}
 HEAD_WINDOWS = 5  # of each recording are learned from
 EPOCHS = 8
-LEARNING_RATE = 2.0**-6
 SCHEDULE = "linear"
 SEED = 0
 CALIBRATION_WINDOWS = 512
@@ -62,13 +65,13 @@ def personalise(console: Console, image: Path, held_out: list[int]) -> list[dict
             x, y = dataset(head)
             train = write_npz(OUT / f"person{person}_train.npz", x, y)
             test = write_npz(OUT / f"person{person}_test.npz", *dataset(rest))
-            for name, scheme in SCHEMES.items():
+            for name, (scheme, lr) in SCHEMES.items():
                 task = progress.add_task(f"person {person}, {name}", total=EPOCHS * len(x), now="")
                 losses = []
                 event: dict[str, Any] = {}
                 for event in lines("train", "--port", "virtual", "--model", image, "--data", train,
                                    "--val", test, "--scheme", scheme, "--epochs", EPOCHS,
-                                   "--lr", LEARNING_RATE, "--schedule", SCHEDULE, "--seed", SEED):
+                                   "--lr", lr, "--schedule", SCHEDULE, "--seed", SEED):
                     tagged = {"person": person, "scheme": name, **event}
                     log.write(json.dumps(tagged) + "\n")
                     if event["event"] == "step":

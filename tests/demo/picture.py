@@ -19,14 +19,14 @@ SMOOTHING = 40  # steps of the running mean of the loss
 
 def draw(runs: list[dict[str, Any]], path: Path) -> None:
     """Write the picture. `runs` are the `done` events with person, scheme and losses."""
-    style = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
-             "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
-             "axes.titlepad": 12, "axes.edgecolor": "#888888", "axes.grid": True,
-             "grid.color": "#e8e8e8", "axes.axisbelow": True, "legend.frameon": False}
+    style: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
+                  "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
+                  "axes.titlepad": 12, "axes.edgecolor": "#888888", "axes.grid": True,
+                  "grid.color": "#e8e8e8", "axes.axisbelow": True, "legend.frameon": False,
+                  "figure.constrained_layout.w_pad": 0.12, "figure.constrained_layout.h_pad": 0.1}
     with mpl.rc_context(style):
         figure, (loss, bars, ram) = plt.subplots(
             1, 3, figsize=(14, 4.9), layout="constrained", width_ratios=(1.1, 1.25, 1))
-        figure.get_layout_engine().set(w_pad=0.12, h_pad=0.1)
         figure.suptitle("A watch learns how two new people move: int8 training on the virtual "
                         "board", x=0.01, ha="left", fontsize=14, fontweight="bold")
         _losses(loss, runs)
