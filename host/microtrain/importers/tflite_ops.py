@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from microtrain.errors import ConversionError, ModelError
 from microtrain.fixed_point import (
     Activation,
@@ -199,7 +201,10 @@ class Converter(Context):
         if x.shape != y.shape:
             raise ConversionError(f"maps {x.shape} to {y.shape}")
         activation = _STANDALONE.get(self.op.name, Activation.NONE)
-        params = (*quantize_multiplier(x.scale / y.scale), 0, 0, 0, 0, 0, 0)
+        ratio = x.scale / y.scale
+        if self.op.name in _STANDALONE:  # TFLite divides in float32 here
+            ratio = float(np.float32(x.scale) / np.float32(y.scale))
+        params = (*quantize_multiplier(ratio), 0, 0, 0, 0, 0, 0)
         self.emit(Kind.REQUANTIZE, out, activation, params=params)
 
     def quantize(self) -> None:

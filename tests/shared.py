@@ -1,0 +1,24 @@
+"""The read-only reference folder beside the repository, which tests may use but not rely on."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(os.environ.get("MICROTRAIN_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+
+
+def shared(relative: str) -> Path:
+    """A file or folder of the reference folder.
+
+    Where it is missing the test is skipped, saying so; on CI (CI=true) that is a failure.
+    """
+    path = ROOT / relative
+    if not path.exists():
+        message = f"needs {relative} of the reference folder {ROOT} (set MICROTRAIN_SHARED)"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return path
