@@ -1,0 +1,73 @@
+"""What commands share: options, output, progress."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from microtrain.link.transport import Device, Progress
+from microtrain.link.virtual import REPO
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
+port_option = click.option(
+    "--port",
+    default="virtual",
+    show_default=True,
+    help="Serial port of the board, or virtual: a board in software.",
+)
+
+
+def virtual_folder() -> Path:
+    """Return the folder that keeps the files of `--port virtual` from command to command.
+
+    The environment variable MICROTRAIN_BOARD_FOLDER overrides it.
+    """
+    override = os.environ.get("MICROTRAIN_BOARD_FOLDER")
+    return Path(override) if override else REPO / "build" / "boards" / "virtual"
+
+
+def open_port(port: str) -> Device:
+    """Open the board that `--port` names. Raises DeviceError."""
+    from microtrain.link.ports import open_device
+
+    return open_device(port, folder=virtual_folder())
+
+
+def print_json(value: Mapping[str, Any] | list[Any]) -> None:
+    """Print one JSON value on a line of its own, at once."""
+    click.echo(json.dumps(value))
+    sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def progress_bar(label: str, *, unit_bytes: bool = True) -> Iterator[Progress]:
+    """Give a function of (done, total) that draws a bar on a terminal, and nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import (
+        Progress as Bar,
+    )
+
+    amount = DownloadColumn() if unit_bytes else MofNCompleteColumn()
+    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(label, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+

@@ -1,0 +1,92 @@
+"""Which board `--port` means, and which boards are connected."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from serial.tools import list_ports
+
+from microtrain.errors import DeviceError
+from microtrain.link.transport import Device
+from microtrain.link.virtual import VirtualBoard, firmware_path
+
+# USB (vendor, product) of boards, or of the serial chips on them. Product None is any.
+USB_NAMES: dict[tuple[int, int | None], str] = {
+    (0x2E8A, 0x0005): "RP2040/RP2350 with MicroPython",
+    (0x2E8A, 0x0003): "RP2040 in boot mode (no serial port)",
+    (0x2E8A, 0x000F): "RP2350 in boot mode (no serial port)",
+    (0x303A, 0x1001): "ESP32-S3/C3/C6 built-in USB",
+    (0x303A, 0x4001): "ESP32-S2/S3 with MicroPython",
+    (0x10C4, 0xEA60): "CP210x serial chip (often ESP32)",
+    (0x1A86, 0x7523): "CH340 serial chip (often ESP32)",
+    (0x1A86, 0x55D4): "CH9102 serial chip (often ESP32)",
+    (0x0403, 0x6001): "FTDI serial chip",
+    (0x0403, 0x6010): "FTDI serial chip",
+    (0xF055, 0x9800): "pyboard with MicroPython",
+    (0x239A, None): "Adafruit board",
+}
+
+# Boards in software that are named here, and the one that runs now.
+VIRTUAL = ("virtual", "virtual32")
+EMULATED = ("qemu:cortex-m3", "qemu:cortex-m33", "qemu:rv32", "qemu:xtensa", "emu:rp2040")
+
+
+@dataclass(frozen=True)
+class ConnectedPort:
+    """A serial port: its path, what it seems to be, and its USB identity ("" if not USB)."""
+
+    port: str
+    board: str
+    usb: str
+    serial_number: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the fields, for JSON."""
+        return asdict(self)
+
+
+def connected_ports() -> list[ConnectedPort]:
+    """List the USB serial ports of this machine, those we know by name first."""
+    found = []
+    for info in list_ports.comports():
+        if info.vid is None:
+            continue
+        name = USB_NAMES.get((info.vid, info.pid)) or USB_NAMES.get((info.vid, None)) or ""
+        usb = f"{info.vid:04x}:{info.pid:04x}"
+        found.append(ConnectedPort(info.device, name, usb, info.serial_number or ""))
+    return sorted(found, key=lambda port: (not port.board, port.port))
+
+
+def open_device(
+    port: str = "virtual",
+    *,
+    folder: Path | None = None,
+    heap: int = 64 << 20,
+    reset: bool = True,
+) -> Device:
+    """Open the board that `port` names; the caller closes it, which also stops a virtual board.
+
+    port: a serial device; "virtual" or "virtual32", which start a board for as long as it is open.
+    folder, heap: of a virtual board, see VirtualBoard. reset: soft-reset a real board first.
+    Raises DeviceError.
+    """
+    if port in VIRTUAL:
+        firmware = firmware_path(32 if port == "virtual32" else 64)
+        board = VirtualBoard(folder, heap=heap, firmware=firmware)
+        try:
+            device = Device(board.port)
+        except BaseException:
+            board.close()
+            raise
+        device.on_close(board.close)
+        return device
+    if port in EMULATED:
+        raise DeviceError(f"{port} is not available in this version: use virtual or a serial port")
+    if ":" in port and not Path(port).exists() and "://" not in port:
+        raise DeviceError(
+            f"no target {port}: there are {', '.join((*VIRTUAL, *EMULATED))} and serial ports"
+        )
+    if port.startswith("/dev/") and not Path(port).exists():
+        raise DeviceError(f"no serial port {port}: `microtrain boards` lists what is connected")
+    return Device(port, reset=reset)
