@@ -111,11 +111,11 @@ def _labels(y: NDArray[Any] | None) -> NDArray[Any] | None:
 
 
 def from_images(
-    folder: Path, target: Target, progress: Callable[[int], object] | None = None
+    folder: Path, target: Target, progress: Callable[[int, int], object] | None = None
 ) -> Dataset:
     """One folder a class, in order of their names; images are resized to the model's input.
 
-    `progress` is called with the number of images read so far.
+    `progress` is called with the numbers of images read and of all.
     """
     try:
         from PIL import Image, UnidentifiedImageError
@@ -127,26 +127,29 @@ def from_images(
         raise DataError("images need --model, whose input has 1 or 3 channels, to know their size")
     h, w, c = target.shape
     classes = sorted(p for p in folder.iterdir() if p.is_dir())
-    samples, labels = [], []
-    for label, name in enumerate(classes):
-        for path in sorted(p for p in name.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES):
-            try:
-                with Image.open(path) as picture:
-                    resized = picture.convert("L" if c == 1 else "RGB").resize(
-                        (w, h), Image.Resampling.BILINEAR
-                    )
-            except (OSError, UnidentifiedImageError, ValueError) as error:
-                raise DataError(f"{path}: not a readable image: {error}") from error
-            samples.append(np.asarray(resized, np.uint8).reshape(h, w, c))
-            labels.append(label)
-            if progress is not None:
-                progress(len(samples))
+    files = [
+        (label, path)
+        for label, name in enumerate(classes)
+        for path in sorted(p for p in name.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    ]
+    samples = []
+    for _, path in files:
+        try:
+            with Image.open(path) as picture:
+                resized = picture.convert("L" if c == 1 else "RGB").resize(
+                    (w, h), Image.Resampling.BILINEAR
+                )
+        except (OSError, UnidentifiedImageError, ValueError) as error:
+            raise DataError(f"{path}: not a readable image: {error}") from error
+        samples.append(np.asarray(resized, np.uint8).reshape(h, w, c))
+        if progress is not None:
+            progress(len(samples), len(files))
     if not samples:
         raise DataError(f"{folder}: no images; make one folder for each class, with images inside")
     names = [p.name for p in classes]
     data = Dataset(
         quantized(np.stack(samples), target),
-        np.array(labels, np.uint16),
+        np.array([label for label, _ in files], np.uint16),
         target.scale,
         target.zero_point,
         {"source": folder.name, "class_names": names},

@@ -1,0 +1,123 @@
+"""`microtrain inspect`: what is in one of our files."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from microtrain import dataset, image
+from microtrain.cli.common import json_option, print_json
+from microtrain.dataset import Dataset
+from microtrain.errors import MicrotrainError
+from microtrain.graph import Graph, Op
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@json_option
+def command(file: Path, as_json: bool) -> None:
+    """Say what is in FILE, a model image (.mtm) or a data file (.mtd), and check it completely.
+
+    Example: microtrain inspect net.mtm
+    """
+    with file.open("rb") as opened:
+        magic = opened.read(4)
+    if magic == image.MAGIC:
+        graph = image.read(file)
+        summary = image_summary(file, graph)
+    elif magic == dataset.MAGIC:
+        summary = data_summary(file, dataset.read(file))
+    else:
+        raise MicrotrainError(f"{file}: neither a model image (MTMI) nor a data file (MTD1)")
+    if as_json:
+        print_json(summary)
+    else:
+        _print(summary)
+
+
+def image_summary(file: Path, graph: Graph) -> dict[str, Any]:
+    """Everything `inspect --json` says about an image."""
+    data = file.read_bytes()
+    return {
+        "file": str(file),
+        "kind": "model image",
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "parameters": graph.parameters(),
+        "macs": sum(graph.macs(op) for op in graph.ops),
+        "input": _tensor(graph, graph.input),
+        "output": _tensor(graph, graph.output),
+        "metadata": graph.metadata,
+        "operators": [_operator(graph, index, op) for index, op in enumerate(graph.ops)],
+    }
+
+
+def _tensor(graph: Graph, index: int) -> dict[str, Any]:
+    tensor = graph.tensors[index]
+    return {"shape": tensor.shape, "scale": tensor.scale, "zero_point": tensor.zero_point}
+
+
+def _operator(graph: Graph, index: int, op: Op) -> dict[str, Any]:
+    return {
+        "index": index,
+        "name": op.name,
+        "op": op.kind.name.lower(),
+        "inputs": [graph.tensors[i].shape for i in op.inputs],
+        "output": graph.tensors[op.output].shape,
+        "kernel": op.kernel,
+        "stride": op.stride,
+        "activation": op.activation.name.lower(),
+        "weights": 0 if op.weights is None else int(op.weights.size),
+        "macs": graph.macs(op),
+    }
+
+
+def data_summary(file: Path, data: Dataset) -> dict[str, Any]:
+    """Everything `inspect --json` says about a data file."""
+    labels: dict[str, Any] = {"kind": ("none", "class", "vector")[data.label_kind]}
+    if data.labels is not None and data.label_kind == dataset.CLASS_LABELS:
+        values, counts = np.unique(data.labels, return_counts=True)
+        labels["counts"] = {str(v): int(n) for v, n in zip(values, counts, strict=True)}
+    elif data.labels is not None:
+        labels["length"] = data.labels.shape[1]
+    return {
+        "file": str(file),
+        "kind": "data file",
+        "bytes": file.stat().st_size,
+        "samples": len(data),
+        "shape": data.samples.shape[1:],
+        "scale": data.scale,
+        "zero_point": data.zero_point,
+        "labels": labels,
+        "metadata": data.metadata,
+    }
+
+
+def _print(summary: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    for key, value in summary.items():
+        if key not in ("operators", "metadata"):
+            click.echo(f"{key:12}{value}")
+    for key, value in summary["metadata"].items():
+        click.echo(f"{'  ' + key:12}{value}")
+    if "operators" not in summary:
+        return
+    table = Table("#", "name", "operator", "output", "kernel", "stride", "activation", "weights",
+                  "MACs", box=None)  # fmt: skip
+    for op in summary["operators"]:
+        shape, kernel, stride = ("x".join(map(str, op[k])) for k in ("output", "kernel", "stride"))
+        table.add_row(
+            str(op["index"]), escape(op["name"]), op["op"], shape, kernel, stride,
+            op["activation"], f"{op['weights']:,}", f"{op['macs']:,}",
+        )  # fmt: skip
+    console = Console()
+    if not console.is_terminal:
+        console.width = 160
+    console.print(table)
