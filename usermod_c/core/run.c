@@ -109,7 +109,7 @@ static void forward_op(const mt_session_t *s, uint32_t index) {
 
 void mt_session_forward_op(mt_session_t *s, uint32_t i) {
     const mt_op_plan_t *p = &s->ops[i];
-    if (p->flags & MT_F_COMPACT) {
+    if (p->flags & MT_F_COMPACT && p->saved != MT_NONE) { // nothing is kept where no gradient arrives
         keep_channels(s, i);
     }
     forward_op(s, i);

@@ -1,0 +1,114 @@
+"""Whole training steps of random graphs: the engine's state equals the numpy reference bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import engine as E
+from graphs import random_graph
+from microtrain import image
+from microtrain.graph import WEIGHTED, Graph
+from reference.training import Layer, ReferenceTrainer
+
+
+def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict[int, Layer]:
+    """A random scheme: none, some or all input channels and biases of random operators; at least one is trained."""
+    layers: dict[int, Layer] = {}
+    weighted = [i for i, op in enumerate(graph.ops[:executed]) if op.kind in WEIGHTED]
+    for i in weighted:
+        source = graph.tensors[graph.ops[i].inputs[0]]
+        channels = source.size if graph.ops[i].kind == 3 else source.c
+        mode = rng.integers(5)
+        chosen = {
+            0: [], 1: [], 2: list(range(channels)), 3: list(range(int(rng.integers(1, channels + 1)))),
+            4: sorted(rng.choice(channels, int(rng.integers(1, channels + 1)), replace=False).tolist()),
+        }[int(mode)]  # fmt: skip
+        bias = bool(rng.random() < 0.5)
+        if bias or chosen:
+            layers[i] = Layer(bias, chosen)
+    return layers or {weighted[-1]: Layer(True, [])}
+
+
+def engine_layers(layers: dict[int, Layer], graph: Graph) -> dict[int, E.Layer]:
+    result = {}
+    for index, layer in layers.items():
+        source = graph.tensors[graph.ops[index].inputs[0]]
+        channels = source.size if graph.ops[index].kind == 3 else source.c
+        first = layer.channels == list(range(len(layer.channels)))
+        whole = len(layer.channels) == channels
+        result[index] = E.Layer(layer.bias, len(layer.channels) if first or whole else layer.channels)
+    return result
+
+
+def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -> None:
+    """Compare the trained tensors of one operator."""
+    plan, expected = session.plan.c.ops[index], reference.trained(index)
+    state, at = session.state, plan.state
+    rows = len(reference.ops[index].weight_scale)
+    if plan.flags & 256 and plan.channels:  # a trained head keeps its scales
+        scale = state[at : at + 4 * rows].view(np.float32)
+        np.testing.assert_array_equal(scale, reference.ops[index].weight_scale)
+        at += 4 * rows
+    if "master" in expected:
+        np.testing.assert_array_equal(state[at : at + 4 * rows].view(np.int32), expected["master"])
+        at += 4 * rows
+    if "weights" in expected:
+        weights = state[at : at + len(expected["weights"])].view(np.int8)
+        np.testing.assert_array_equal(weights, expected["weights"])
+
+
+def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False) -> None:
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng, operators, extreme)
+    lr = float(np.float32(2.0 ** rng.uniform(-9, 0))) if rng.random() < 0.5 else 2.0 ** int(rng.integers(-9, 1))
+    exact = bool(rng.random() < 0.3)
+    mse = bool(rng.random() < 0.3)
+    probe = ReferenceTrainer(graph, {})
+    layers = random_layers(rng, graph, len(probe.ops))
+    reference = ReferenceTrainer(graph, layers, "mse" if mse else "cross_entropy", seed=seed, lr=lr, exact=exact)
+    model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
+    plan = E.Plan(model, engine_layers(layers, graph), E.MSE if mse else E.CROSS_ENTROPY)
+    session = E.Session(plan, seed=seed, lr=lr)
+    session.c.exact_shifts = exact
+    shape = graph.tensors[graph.input].shape
+    for _ in range(steps):
+        x = rng.integers(-128, 128, shape).astype(np.int8)
+        if extreme:
+            x = rng.choice(np.array([-128, 127], np.int8), shape)
+        output = session.forward(x)
+        expected = reference.forward(x)
+        np.testing.assert_array_equal(output.astype(np.int64), expected)
+        if mse:
+            target = rng.integers(-(1 << 18), 1 << 18, len(expected)).astype(np.int32)
+            session.mse(target)
+        else:
+            target = int(rng.integers(len(expected)))
+            session.cross_entropy(target)
+        session.backward()
+        reference.loss(expected, target)
+        reference.backward()
+        for index in layers:
+            trained_bytes(session, index, reference)
+        assert session.c.rng[0] == reference.rng.x
+        for (index, k), shift in reference.shifts.items():
+            kept = session.state[8 + 8 * index + 4 * k : 8 + 8 * index + 4 * k + 3]
+            assert list(kept) == [shift.shift, shift.low, int(shift.seen)], (index, k)
+    assert session.guards_intact()
+
+
+@given(seed=st.integers(0, 2**32 - 1), operators=st.integers(0, 9))
+def test_random_graphs_train_bit_for_bit(seed: int, operators: int) -> None:
+    check_steps(seed, operators)
+
+
+@given(seed=st.integers(0, 2**32 - 1), operators=st.integers(0, 6))
+def test_extreme_values_train_bit_for_bit(seed: int, operators: int) -> None:
+    check_steps(seed, operators, extreme=True)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_long_runs_stay_equal(seed: int) -> None:
+    check_steps(1000 + seed, 6, steps=40)
