@@ -35,6 +35,7 @@ $(MICROPYTHON_READY): boards/versions.env boards/setup.sh
 $(MPY_CROSS): $(MICROPYTHON_READY)
 	$(call quietly,mpy-cross) $(MAKE) --no-print-directory -s -C $(MICROPYTHON)/mpy-cross \
 		BUILD=$(abspath $(BUILD))/mpy-cross
+	@touch $@
 
 .PHONY: setup
 setup: $(PYTHON_READY) $(MPY_CROSS) ## Python environment, MicroPython sources, mpy-cross

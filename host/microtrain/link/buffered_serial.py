@@ -19,7 +19,7 @@ class BufferedSerial:
     def __init__(self, port: serial.Serial, answer_timeout: float) -> None:
         self._port = port
         self._buffer = b""
-        self._answer_timeout = answer_timeout
+        self.answer_timeout = answer_timeout
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._port, name)
@@ -29,7 +29,7 @@ class BufferedSerial:
 
     def read(self, size: int = 1) -> bytes:
         """Return `size` bytes, fewer if they did not arrive in time."""
-        deadline = time.monotonic() + self._answer_timeout
+        deadline = time.monotonic() + self.answer_timeout
         while len(self._buffer) < size and time.monotonic() < deadline:
             self._fill()
         data, self._buffer = self._buffer[:size], self._buffer[size:]

@@ -22,6 +22,8 @@ from microtrain.link.buffered_serial import BufferedSerial
 
 # How long a board may take to answer, unless a caller knows better.
 ANSWER_TIMEOUT_S = 10.0
+# How long each try to reach the board's prompt may take.
+ENTER_TIMEOUTS_S = (2.0, 5.0, 10.0)
 # How long one read of the port may wait, and so how fast Ctrl-C on the host is noticed.
 READ_SLICE_S = 0.1
 # How long a board may take to stop after Ctrl-C: one training step, and no more.
@@ -66,9 +68,21 @@ class Device:
             raise
 
     def _enter(self, reset: bool) -> None:
-        # mpremote prints what it could not parse.
-        with _device_errors(self.port), contextlib.redirect_stdout(io.StringIO()):
-            self._transport.enter_raw_repl(soft_reset=reset, timeout_overall=ANSWER_TIMEOUT_S)
+        # A Ctrl-C that arrives while the board boots is lost, and main.py runs: try again.
+        self._serial.answer_timeout = READ_SLICE_S
+        for patience in ENTER_TIMEOUTS_S:
+            # mpremote prints what it could not parse.
+            with contextlib.redirect_stdout(io.StringIO()), _device_errors(self.port):
+                try:
+                    self._transport.enter_raw_repl(soft_reset=reset, timeout_overall=patience)
+                    self._serial.answer_timeout = ANSWER_TIMEOUT_S
+                    return
+                except TransportError:
+                    continue
+        raise DeviceError(
+            f"{self.port}: no answer from MicroPython in {sum(ENTER_TIMEOUTS_S):g} s: is this the "
+            "board's port, and is MicroPython on the board?"
+        )
 
     def on_close(self, closer: Callable[[], None]) -> None:
         """Have `closer` called after the port is closed, last first: to stop a virtual board."""
