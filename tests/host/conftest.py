@@ -1,6 +1,6 @@
-"""Tests of the host package import from tests/ (shared, reference, engine)."""
+"""Tests of the host package share helpers with each other, beside those of tests/."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parent))

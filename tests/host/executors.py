@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from microtrain import image
-from microtrain.graph import Graph
 from numpy.typing import NDArray
 from reference import forward
+
+from microtrain import image
+from microtrain.graph import Graph
 
 Run = Callable[[NDArray[np.int8]], NDArray[np.int8]]
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import shared
+from test_import_tflite import imported, small_model
+
 from microtrain import image
 from microtrain.errors import ModelError
 from microtrain.graph import Graph, Kind, Op, Rounding, Tensor
 from microtrain.importers import import_model
-from shared import shared
-from test_import_tflite import imported, small_model
 
 IMAGE = image.to_bytes(imported(small_model()))
 

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from shared import shared
+from tflite_builder import Builder, options
+
 from microtrain import image
 from microtrain.errors import ConversionError, MicrotrainError
 from microtrain.graph import Kind
 from microtrain.importers import import_model
 from microtrain.importers.tflite import convert
 from microtrain.importers.tflite_file import read_tflite
-from shared import shared
-from tflite_builder import Builder, options
 
 
 def small_model(**conv: Any) -> bytes:

@@ -13,10 +13,11 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from executors import EXECUTORS
 from litert import Reference
-from microtrain.graph import Graph, Kind
-from microtrain.importers import import_model
 from numpy.typing import NDArray
 from shared import shared
+
+from microtrain.graph import Graph, Kind
+from microtrain.importers import import_model
 
 RANDOM = 200
 

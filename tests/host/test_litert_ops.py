@@ -10,9 +10,10 @@ from executors import EXECUTORS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from litert import Reference
+from tflite_builder import Builder, options
+
 from microtrain.importers.tflite import convert
 from microtrain.importers.tflite_file import read_tflite
-from tflite_builder import Builder, options
 
 ACTIVATIONS = st.sampled_from([0, 1, 2, 3])  # none, RELU, RELU_N1_TO_1, RELU6
 pytestmark = pytest.mark.parametrize("executor", EXECUTORS)
