@@ -13,8 +13,8 @@ from microtrain.graph import Graph, Kind, Op, Rounding, Tensor, clamp_fields
 class Builder:
     """Appends operators with random weights and plausible scales; each method returns the output tensor's index."""
 
-    def __init__(self, rng: np.random.Generator, h: int, w: int, c: int) -> None:
-        self.rng = rng
+    def __init__(self, rng: np.random.Generator, h: int, w: int, c: int, dead_channels: bool = True) -> None:
+        self.rng, self.dead_channels = rng, dead_channels
         zero = int(rng.integers(-128, 128))
         self.graph = Graph([Tensor(h, w, c, self._scale(0.02), zero)], [], 0, 0, {"name": "random"})
 
@@ -42,8 +42,8 @@ class Builder:
         if extreme:
             weights = rng.choice(np.array([-127, 127], np.int8), shape)
         scale = (0.6 / np.sqrt(terms) / 127 * 2.0 ** rng.uniform(-3, 3, channels)).astype(np.float32)
-        if channels > 2 and rng.random() < 0.3:
-            scale[int(rng.integers(channels))] = np.float32(1e-9)  # a dead channel
+        if self.dead_channels and channels > 2 and rng.random() < 0.3:
+            scale[int(rng.integers(channels))] = np.float32(1e-9)
         source_scale = float(np.float32(self.graph.tensors[source].scale))
         bias = rng.normal(0, 0.5, channels) / (source_scale * scale.astype(np.float64))
         bias = np.clip(bias, -(2**30), 2**30).astype(np.int32)

@@ -1,0 +1,122 @@
+"""The planner: exact bytes, tight arenas, and nothing touched outside them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import engine as E
+from graphs import Builder, random_graph
+from microtrain import image, scheme
+from microtrain.graph import Graph
+from microtrain.importers.mcunet import import_mcunet
+from reference.training import ReferenceTrainer
+from schemes import engine_layers, random_layers
+from shared import shared
+
+PUBLISHED = {
+    "mbv2-w0.35": ("49kb", "73kb", "99kb", "123kb", "138kb"),
+    "mcunet-5fps": ("49kb", "74kb", "99kb", "124kb", "148kb"),
+    "proxyless-w0.3": ("49kb", "74kb", "98kb", "120kb", "148kb"),
+}  # fmt: skip
+ALIGNMENT = 8  # the last buffer may end short of it
+CASES = [(model, name) for model, names in PUBLISHED.items() for name in names]
+
+
+def resolved(graph: Graph, reference: str) -> dict[int, E.Layer]:
+    layers = {}
+    for layer in scheme.load_scheme(reference, graph).layers:
+        op = graph.ops[layer.op_index]
+        channels: Any = 0
+        if layer.weights == "all":
+            channels = E.ALL
+        elif layer.weights:
+            channels = list(layer.weights)
+            if len(channels) == scheme.input_channels(graph, op):
+                channels = E.ALL
+        layers[layer.op_index] = E.Layer(layer.bias, channels)
+    return layers
+
+
+def high_water(session: E.Session, step: Any) -> int:
+    """Bytes of the block up to the last one that init and a step touch, by two different fills."""
+    touched = 0
+    for fill in (0xA5, 0x5A):
+        other = E.Session(session.plan, seed=3, lr=0.01, fill=fill)
+        step(other)
+        assert other.guards_intact()
+        changed = np.flatnonzero(other.block != fill)
+        touched = max(touched, int(changed[-1]) + 1)
+    return touched
+
+
+@pytest.mark.parametrize(("model", "name"), CASES)
+def test_published_schemes(model: str, name: str) -> None:
+    graph = import_mcunet(shared(f"data/mcunet/models_npz/{model}.npz"))
+    path = shared("data/mcunet/sparse_update_configs.json")
+    layers = resolved(graph, f"{path}#{model}/{name}")
+    plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, 10)
+    info = plan.info
+    assert info.arena_lower_bound <= info.arena_bytes <= 1.05 * info.arena_lower_bound
+    assert info.total_bytes == info.table_bytes + info.state_bytes + info.derived_bytes + info.arena_bytes
+    published = json.loads(path.read_text())[model][name]
+    convs = [i for i, op in enumerate(graph.ops) if op.name.startswith("conv_")]
+    biases = sorted(i for i in layers if i in convs)
+    assert len(biases) == published["n_bias_update"]
+    rng = np.random.default_rng(0)
+    x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
+    session = E.Session(plan, seed=3, lr=0.01)
+    water = high_water(session, lambda s: s.step(x, 3))
+    assert info.total_bytes - ALIGNMENT < water <= info.total_bytes
+
+
+@given(seed=st.integers(0, 2**32 - 1), operators=st.integers(1, 10))
+def test_a_step_stays_inside_its_plan(seed: int, operators: int) -> None:
+    """The arena is used whole, and not a byte beyond it."""
+    rng = np.random.default_rng(seed)
+    graph = random_graph(rng, operators)
+    layers = random_layers(rng, graph, len(ReferenceTrainer(graph, {}).ops))
+    plan = E.Plan(E.Model(image.to_bytes(graph)), engine_layers(layers, graph), E.CROSS_ENTROPY)
+    x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
+    # tiny buffers: what alignment to 8 bytes costs dominates
+    assert plan.info.arena_lower_bound <= plan.info.arena_bytes <= 1.25 * plan.info.arena_lower_bound + 128
+    session = E.Session(plan, seed=3, lr=0.01)
+    assert high_water(session, lambda s: s.step(x, 0)) <= plan.info.total_bytes
+
+
+def test_too_little_memory_is_refused_with_the_numbers() -> None:
+    graph = random_graph(np.random.default_rng(5), 4)
+    plan = E.Plan(E.Model(image.to_bytes(graph)), {len(graph.ops) - 1: E.Layer(True, E.ALL)}, E.CROSS_ENTROPY)
+    with pytest.raises(E.EngineError) as caught:
+        E.Session(plan, short=1)
+    assert (caught.value.code, caught.value.need, caught.value.have) == (-9, plan.info.total_bytes, plan.info.total_bytes - 1)
+    with pytest.raises(E.EngineError) as caught:
+        E.Plan(E.Model(image.to_bytes(graph)), {}, work_short=1)
+    assert caught.value.code == -9
+
+
+@pytest.mark.parametrize(
+    ("layers", "loss", "classes", "code"),
+    [
+        ({0: E.Layer(True, 99)}, E.CROSS_ENTROPY, 0, -8),
+        ({0: E.Layer(False, [3, 1])}, E.CROSS_ENTROPY, 0, -8),
+        ({0: E.Layer(False, [1, 1])}, E.CROSS_ENTROPY, 0, -8),
+        ({1: E.Layer(True, 0)}, E.CROSS_ENTROPY, 0, -8),
+        ({0: E.Layer(True, 0)}, 0, 0, -8),
+        ({}, E.CROSS_ENTROPY, 4, -8),
+        ({}, 0, 4, -13),
+    ],
+)
+def test_schemes_that_do_not_fit(layers: Any, loss: int, classes: int, code: int) -> None:
+    b = Builder(np.random.default_rng(1), 4, 4, 5)
+    t = b.conv(0, 6)
+    t = b.mean(t)
+    b.linear(t, 3)
+    with pytest.raises(E.EngineError) as caught:
+        E.Plan(E.Model(image.to_bytes(b.graph)), layers, loss, classes)
+    assert caught.value.code == code

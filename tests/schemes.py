@@ -1,0 +1,38 @@
+"""Random schemes for random graphs, for the numpy reference and for the engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import engine as E
+from microtrain.graph import WEIGHTED, Graph
+from reference.training import Layer
+
+
+def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict[int, Layer]:
+    """A random scheme: none, some or all input channels and biases of random operators; at least one is trained."""
+    layers: dict[int, Layer] = {}
+    weighted = [i for i, op in enumerate(graph.ops[:executed]) if op.kind in WEIGHTED]
+    for i in weighted:
+        source = graph.tensors[graph.ops[i].inputs[0]]
+        channels = source.size if graph.ops[i].kind == 3 else source.c
+        mode = rng.integers(5)
+        chosen = {
+            0: [], 1: [], 2: list(range(channels)), 3: list(range(int(rng.integers(1, channels + 1)))),
+            4: sorted(rng.choice(channels, int(rng.integers(1, channels + 1)), replace=False).tolist()),
+        }[int(mode)]  # fmt: skip
+        bias = bool(rng.random() < 0.5)
+        if bias or chosen:
+            layers[i] = Layer(bias, chosen)
+    return layers or {weighted[-1]: Layer(True, [])}
+
+
+def engine_layers(layers: dict[int, Layer], graph: Graph) -> dict[int, E.Layer]:
+    result = {}
+    for index, layer in layers.items():
+        source = graph.tensors[graph.ops[index].inputs[0]]
+        channels = source.size if graph.ops[index].kind == 3 else source.c
+        first = layer.channels == list(range(len(layer.channels)))
+        whole = len(layer.channels) == channels
+        result[index] = E.Layer(layer.bias, len(layer.channels) if first or whole else layer.channels)
+    return result
