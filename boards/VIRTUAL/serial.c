@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
@@ -34,9 +35,33 @@ static uint8_t rx_buf[4096];
 static size_t rx_len;
 static size_t rx_pos;
 
+// Nudges sent after an interrupt before its effect is looked for, one each PORT_POLL_MS.
+#define NUDGES_MIN (3)
+static int nudges_left;
+
 static void on_interrupt(int signum) {
     (void)signum;
-    mp_sched_keyboard_interrupt();
+    // By now the VM may have switched the character off, and be at its prompt.
+    if (interrupt_char >= 0) {
+        mp_sched_keyboard_interrupt();
+    }
+}
+
+static void on_nudge(int signum) {
+    (void)signum;
+}
+
+// An interrupt that comes just before a system call starts to wait does not end that wait. A nudge
+// does, and is repeated until the VM has seen the interrupt. Returns whether to go on.
+static bool nudge(void) {
+    if (nudges_left == 0 && MP_STATE_MAIN_THREAD(mp_pending_exception) == MP_OBJ_NULL) {
+        return false;
+    }
+    if (nudges_left > 0) {
+        nudges_left--;
+    }
+    pthread_kill(vm_thread, SIGUSR2);
+    return true;
 }
 
 // Hands received bytes on, and the interrupt character to the VM's thread as a signal, so that
@@ -46,6 +71,7 @@ static void receive(uint8_t *data, size_t len) {
     for (size_t i = 0; i < len; i++) {
         if (interrupt_char >= 0 && data[i] == interrupt_char) {
             pthread_kill(vm_thread, SIGUSR1);
+            nudges_left = NUDGES_MIN;
         } else {
             data[kept++] = data[i];
         }
@@ -63,7 +89,7 @@ static void *receiver(void *unused) {
     static uint8_t data[4096];
     for (;;) {
         struct pollfd fds[2] = {{line_fd, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
-        if (poll(fds, 2, -1) < 0) {
+        if (poll(fds, 2, nudge() ? PORT_POLL_MS : -1) <= 0) {
             continue;
         }
         if (fds[1].revents != 0 && read(STDIN_FILENO, data, sizeof(data)) <= 0) {
@@ -88,6 +114,8 @@ static int start_receiver(void) {
     action.sa_handler = on_interrupt;
     sigemptyset(&action.sa_mask);
     sigaction(SIGUSR1, &action, NULL);
+    action.sa_handler = on_nudge;
+    sigaction(SIGUSR2, &action, NULL);
 
     if (pipe(received_fd) != 0) {
         return -1;
