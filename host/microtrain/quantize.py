@@ -6,12 +6,12 @@ int8 with one scale per tensor whose range is observed on the calibration sample
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from microtrain.errors import DataError
+from microtrain.errors import DataError, ModelError
 from microtrain.fixed_point import (
     add_parameters,
     mean_parameters,
@@ -39,7 +39,8 @@ def quantize(
 
     `samples` (N, h, w, c) are calibration inputs in the network's real units. `method` chooses
     the clipping of activation ranges: `minmax` none, `percentile` keeps that share of values,
-    `mse` the range with the least squared rounding error. Raises DataError.
+    `mse` the range with the least squared rounding error. Raises DataError and
+    ModelError.
     """
     h, w, c = graph.shapes[graph.input]
     if samples.size == 0 or samples[0].size != h * w * c:
@@ -48,7 +49,13 @@ def quantize(
         )
     if not np.isfinite(samples).all():
         raise DataError("calibration samples contain NaN or infinity")
-    ranges = _ranges(graph, samples, method, percentile)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ranges = _ranges(graph, samples, method, percentile)
+    for op in graph.ops:
+        arrays: list[Any] = [ranges[op.output]]
+        arrays += [a for a in (op.weights, op.bias) if a is not None]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ModelError(f"operator {op.name!r}: its weights or outputs are not finite")
     result = Graph([], [], graph.input, graph.output, graph.metadata, graph.notes)
     quantization = {graph.input: _affine(*ranges[graph.input])}
     for op in graph.ops:

@@ -51,6 +51,21 @@ class Context:
         value = self.values[self.node.input[position]]
         if isinstance(value, Activation):
             raise ConversionError(f"its {what} (input {position}) must be constant")
+        if what not in ("min", "max"):
+            self.check_finite(value, what)
+        return value
+
+    @staticmethod
+    def check_finite(value: NDArray[Any], what: str) -> None:
+        """Refuse NaN and infinity."""
+        if value.dtype.kind == "f" and not np.isfinite(value).all():
+            raise ConversionError(f"its {what} contain NaN or infinity")
+
+    def required(self, position: int, what: str) -> NDArray[Any]:
+        """A constant input that must be there."""
+        value = self.constant(position, what)
+        if value is None:
+            raise ConversionError(f"its {what} (input {position}) are missing")
         return value
 
     def integers(self, position: int, name: str) -> list[int] | None:
@@ -135,6 +150,10 @@ class Context:
             raise ConversionError(f"dilations {self.attribute('dilations')}; only 1 is supported")
         strides = list(self.attribute("strides", [1] * rank))
         pads = list(self.attribute("pads", [0] * 2 * rank))
+        if min(*kernel, *strides) < 1 or min(pads) < 0:
+            raise ConversionError(
+                f"kernel {kernel}, strides {strides}, pads {pads} are impossible"
+            )
         auto_pad = self.attribute("auto_pad", "NOTSET")
         sizes = []
         for axis, (size, k, s) in enumerate(zip(value.shape[2:], kernel, strides, strict=True)):

@@ -22,6 +22,9 @@ from microtrain.graph import MAX_ELEMENTS, WEIGHTED, Kind
 from microtrain.importers.onnx_context import Context
 from microtrain.importers.onnx_values import Activation, canonical, our_shape
 
+# What handlers raise on nodes with impossible operands, which the checker lets through.
+_MALFORMED = (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError)
+
 
 def convert(model: Any, metadata: dict[str, Any]) -> FloatGraph:
     """The float graph of a checked ONNX model. Raises ConversionError."""
@@ -30,9 +33,7 @@ def convert(model: Any, metadata: dict[str, Any]) -> FloatGraph:
 
 class _Converter(Context):
     def run(self) -> FloatGraph:
-        if any(t.external_data for t in self.source.initializer):
-            raise ConversionError("weights in separate files; save the model as one file")
-        constants = {t.name: numpy_helper.to_array(t) for t in self.source.initializer}
+        constants = self._initializers()
         inputs = [i for i in self.source.input if i.name not in constants]
         if len(inputs) != 1 or len(self.source.output) != 1:
             raise ConversionError(
@@ -46,13 +47,29 @@ class _Converter(Context):
             try:
                 self._convert_node()
             except ConversionError as error:
-                label = f"{node.op_type} {node.name!r}" if node.name else node.op_type
-                raise ConversionError(f"operator {index} ({label}): {error}") from None
+                raise ConversionError(f"{self._where(index)}: {error}") from None
+            except _MALFORMED as error:
+                raise ConversionError(f"{self._where(index)}: malformed: {error!r}") from error
         result = self.values.get(self.source.output[0].name)
         if not isinstance(result, Activation) or not self.graph.ops:
             raise ConversionError("the output does not depend on the input")
         self.graph.output = result.tensor
         return self.graph
+
+    def _initializers(self) -> dict[str, NDArray[Any]]:
+        constants = {}
+        for tensor in self.source.initializer:
+            if tensor.external_data:
+                raise ConversionError("weights in separate files; save the model as one file")
+            try:
+                constants[tensor.name] = numpy_helper.to_array(tensor)
+            except _MALFORMED as error:
+                raise ConversionError(f"weights {tensor.name!r}: {error!r}") from error
+        return constants
+
+    def _where(self, index: int) -> str:
+        name = f" {self.node.name!r}" if self.node.name else ""
+        return f"operator {index} ({self.node.op_type}{name})"
 
     def _input(self, info: Any) -> Activation:
         dims = info.type.tensor_type.shape.dim
@@ -112,8 +129,7 @@ class _Converter(Context):
 
     def conv(self) -> None:
         value = self.canonical_input()
-        weights = self.constant(1, "weights")
-        assert weights is not None
+        weights = self.required(1, "weights")
         bias = self.constant(2, "bias")
         if weights.ndim == 3:
             weights = weights[:, :, np.newaxis, :]
@@ -160,15 +176,13 @@ class _Converter(Context):
     def gemm(self) -> None:
         if self.attribute("transA", 0):
             raise ConversionError("transA is not supported")
-        weights, bias = self.constant(1, "weights"), self.constant(2, "bias")
-        assert weights is not None
+        weights, bias = self.required(1, "weights"), self.constant(2, "bias")
         weights = weights.T if self.attribute("transB", 0) else weights
         weights = weights * self.attribute("alpha", 1.0)
         self.linear(weights, None if bias is None else bias * self.attribute("beta", 1.0))
 
     def matmul(self) -> None:
-        weights = self.constant(1, "weights")
-        assert weights is not None
+        weights = self.required(1, "weights")
         self.linear(weights, None)
 
     def affine(self, factor: NDArray[Any], offset: NDArray[Any]) -> None:
@@ -202,10 +216,11 @@ class _Converter(Context):
         return np.array_equal(value.places, canonical(value.shape))
 
     def batch_normalization(self) -> None:
-        scale, shift, mean, variance = (self.constant(i, "parameters") for i in range(1, 5))
-        assert scale is not None and shift is not None
-        assert mean is not None and variance is not None
-        factor = scale / np.sqrt(variance.astype(np.float64) + self.attribute("epsilon", 1e-5))
+        scale, shift, mean, variance = (self.required(i, "parameters") for i in range(1, 5))
+        variance = variance.astype(np.float64) + self.attribute("epsilon", 1e-5)
+        if (variance <= 0).any():
+            raise ConversionError("its variance is not positive")
+        factor = scale / np.sqrt(variance)
         self.affine(factor, shift - mean * factor)
 
     def arithmetic(self) -> None:
@@ -238,11 +253,14 @@ class _Converter(Context):
                 raise ConversionError("a constant minus or divided by an activation")
             self.node.input[:] = [self.node.input[1], self.node.input[0]]
         assert not isinstance(constant, Activation)
+        self.check_finite(constant, "constants")
         per_channel = self._per_channel(value, constant.astype(np.float64))
         one, zero = np.ones_like(per_channel), np.zeros_like(per_channel)
         if kind in ("Add", "Sub"):
             self.affine(one, per_channel if kind == "Add" else -per_channel)
         else:
+            if kind == "Div" and not per_channel.all():
+                raise ConversionError("divides by 0")
             self.affine(per_channel if kind == "Mul" else 1 / per_channel, zero)
 
     @staticmethod
