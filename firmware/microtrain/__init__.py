@@ -12,4 +12,5 @@ from microtrain.model import Model
 from microtrain.scheme import resolve
 from microtrain.trainer import Trainer
 
+__all__ = ["Dataset", "Model", "Trainer", "resolve"]
 __version__ = "0.1.0"

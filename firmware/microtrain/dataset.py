@@ -8,10 +8,13 @@ NO_LABELS, CLASS_LABELS, VECTOR_LABELS = 0, 1, 2
 
 
 class Dataset:
-    """A `.mtd` data file (host/README.md): int8 samples of `shape` (h, w, c) and labels, read one at a time.
+    """A `.mtd` data file (host/README.md): int8 samples of `shape` (h, w, c) and labels, read one
+    at a time.
 
-    `len(data)` samples; `data.read(i, buffer)` fills `buffer` with sample i and returns its label: a class index,
-    an array("f") for vector targets, or None.
+    `len(data)` samples; `data.read(i, buffer)` fills `buffer` with sample i and returns its label:
+    a class index, an array("f") for vector targets, or None, as `kind` says (CLASS_LABELS,
+    VECTOR_LABELS, NO_LABELS). `labels` are all class indices.
+    Raises ValueError for a damaged file, OSError for one that cannot be read.
     """
 
     def __init__(self, path):
@@ -28,18 +31,20 @@ class Dataset:
         if f[1] != 1:
             raise ValueError("%s: format %d, this firmware reads 1" % (path, f[1]))
         self._count, self.shape, self.scale, self.zero_point = f[3], (f[4], f[5], f[6]), f[7], f[8]
-        self._kind, self._length, labels_at, self._samples_at, meta_at, meta_length, total = f[9:16]
+        self.kind, self._length, labels_at, self._samples_at, meta_at, meta_length, total = f[9:16]
         self.size = f[4] * f[5] * f[6]
-        self._file.seek(0, 2)
-        if self._file.tell() != total or self._samples_at + self._count * self.size > total:
-            raise ValueError("%s: truncated: %d B of %d; upload it again" % (path, self._file.tell(), total))
+        length = self._file.seek(0, 2)
+        if length != total or self._samples_at + self._count * self.size > total:
+            raise ValueError(
+                "%s: %d B where %d are needed; upload it again" % (path, length, total)
+            )
         self._file.seek(meta_at)
         self._meta = self._file.read(meta_length)
         self._file.seek(labels_at)
-        if self._kind == CLASS_LABELS:
+        if self.kind == CLASS_LABELS:
             self.labels = array("H", bytes(2 * self._count))
             self._file.readinto(self.labels)
-        elif self._kind == VECTOR_LABELS:
+        elif self.kind == VECTOR_LABELS:
             self._target = array("f", bytes(4 * self._length))
             self._labels_at = labels_at
 
@@ -53,12 +58,14 @@ class Dataset:
         return self._count
 
     def read(self, i, buffer):
+        if not 0 <= i < self._count:
+            raise IndexError("sample %d of %d" % (i, self._count))
         self._file.seek(self._samples_at + i * self.size)
         if self._file.readinto(buffer) != self.size:
             raise OSError("%s: sample %d cannot be read" % (self.path, i))
-        if self._kind == CLASS_LABELS:
+        if self.kind == CLASS_LABELS:
             return self.labels[i]
-        if self._kind == VECTOR_LABELS:
+        if self.kind == VECTOR_LABELS:
             self._file.seek(self._labels_at + 4 * i * self._length)
             self._file.readinto(self._target)
             return self._target
@@ -68,18 +75,23 @@ class Dataset:
         self._file.close()
 
     def __repr__(self):
-        return "<Dataset %s: %d samples of %dx%dx%d>" % ((self.path, self._count) + self.shape)
+        return "<Dataset %s: %d samples of %s>" % (self.path, self._count, "%dx%dx%d" % self.shape)
 
 
 class Memory(Dataset):
-    """Samples in memory: `samples` bytes-like, one after the other, in the model's input quantisation; `labels` class indices."""
+    """Samples in memory: `samples` bytes-like, one after the other, in the model's input
+    quantisation; `labels` class indices."""
 
     def __init__(self, samples, labels, shape, scale=None, zero_point=None):
         self.size = shape[0] * shape[1] * shape[2]
         self._samples = memoryview(samples)
         if len(self._samples) != len(labels) * self.size:
-            raise ValueError("%d B of samples for %d labels: %d B needed" % (len(self._samples), len(labels), len(labels) * self.size))
-        self.path, self.shape, self.labels, self._count = "memory", tuple(shape), labels, len(labels)
+            raise ValueError(
+                "%d B of samples for %d labels: %d B needed"
+                % (len(self._samples), len(labels), len(labels) * self.size)
+            )
+        self.path, self.shape, self.labels = "memory", tuple(shape), labels
+        self._count, self.kind = len(labels), CLASS_LABELS
         self.scale, self.zero_point, self._meta = scale, zero_point, b""
 
     def read(self, i, buffer):

@@ -21,7 +21,9 @@ def _channels(name, weights, in_c):
         return in_c
     if isinstance(weights, int):
         if not 0 <= weights <= in_c:
-            raise ValueError("%s: weights of %d input channels asked, it has %d" % (name, weights, in_c))
+            raise ValueError(
+                "%s: weights of %d input channels asked, it has %d" % (name, weights, in_c)
+            )
         return weights
     chosen = sorted(weights)
     if chosen and (chosen[0] < 0 or chosen[-1] >= in_c):
@@ -33,8 +35,8 @@ def resolve(net, scheme):
     """[(operator, bias, channels)] of a scheme for `_microtrain.Model` net.
 
     scheme: "last" (the head), "bias" (every bias and the head), "full", or a dict
-    {"layers": {operator name: {"bias": bool, "weights": "none" | "all" | N | [channels]}}}, to which the head
-    is added unless it is named. Raises ValueError.
+    {"layers": {operator name: {"bias": bool, "weights": "none" | "all" | N | [channels]}}}, to
+    which the head is added unless it is named. Raises ValueError.
     """
     head = _head(net)
     layers = []
@@ -49,12 +51,13 @@ def resolve(net, scheme):
                 continue
             if kind not in WEIGHTED:
                 raise ValueError("%s: a %s has nothing to train" % (name, kind))
-            layers.append((i, bool(entry.get("bias", True)), _channels(name, entry.get("weights"), in_c)))
+            channels = _channels(name, entry.get("weights"), in_c)
+            layers.append((i, bool(entry.get("bias", False)), channels))
         if given:
-            raise ValueError("the scheme trains %s, which the model does not have" % ", ".join(given))
+            raise ValueError("the model has no %s, which the scheme trains" % ", ".join(given))
         return layers
     if scheme not in NAMES:
-        raise ValueError('scheme %r: use "last", "bias", "full", or a dict with "layers"' % (scheme,))
+        raise ValueError('scheme %r: use "last", "bias", "full", or a dict of layers' % (scheme,))
     for i in range(len(net)):
         _, kind, _, in_c, _, _ = net.op(i)
         if i == head or (scheme == "full" and kind in WEIGHTED):

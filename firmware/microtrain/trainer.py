@@ -3,32 +3,39 @@
 import time
 
 import _microtrain
+
 from microtrain import dataset as datasets
-from microtrain.model import LOSSES, Plan
+from microtrain import schedule as schedules
+from microtrain.plan import Plan
 from microtrain.scheme import name_of
+
+# A long run hands control back this often, to report how it goes.
+REPORT_MS = 1000
 
 
 class Trainer:
     """Trains `model` with plain SGD, one sample at a time, updating as gradients arrive.
 
-    scheme: "last", "bias", "full" or a dict (microtrain.scheme). lr: step size in real units, as in PyTorch at batch 1.
-    loss: "cross_entropy" (labels are class indices) or "mse" (targets are array("f"); None: the input itself).
-    memory: a bytearray for the one block it needs, else it comes from the heap. What an earlier trainer of the model learned is kept.
-    Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block does not fit.
+    scheme: "last", "bias", "full" or a dict (microtrain.scheme). lr: step size in real units, as
+    in PyTorch at batch 1. loss: "cross_entropy" (labels are class indices) or "mse" (targets are
+    array("f"); None: the input itself). seed: of the order of samples and of stochastic rounding.
+    memory: a bytearray for the one block it needs, else it comes from the heap.
+    What an earlier trainer of the model learned is kept. `steps` counts samples, `epoch` epochs
+    that were completed.
+    Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
+    does not fit.
     """
 
     def __init__(self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None):
-        if loss not in LOSSES:
-            raise ValueError('loss %r: use "cross_entropy" or "mse"' % (loss,))
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
         self.plan = Plan(model, scheme, loss)
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
-        if model.session:
-            self.session.carry(model.session)
+        if model.trainer:
+            self.session.carry(model.trainer.session)
         self.lr = lr
         self.epoch = 0
         self.steps = 0
-        model.session, model.scheme, model.loss_name = self.session, scheme, loss
+        model.trainer = self
 
     @property
     def total_ram_bytes(self):
@@ -44,9 +51,10 @@ class Trainer:
         self._lr = value
 
     def step(self, x, y):
-        """One sample: forward, loss, backward and update. Returns its loss. The returned number is the only allocation."""
+        """One sample: forward, loss, backward, update. Returns its loss, the only allocation."""
+        loss = self.session.step(x, self._target(x, y))
         self.steps += 1
-        return self.session.step(x, self._target(x, y)) / 65536
+        return loss / 65536
 
     def forward(self, x):
         """memoryview of the int32 logits (16 fraction bits) for x."""
@@ -58,62 +66,103 @@ class Trainer:
         return self.session.loss(y) / 65536
 
     def backward(self):
-        """Gradients of the last loss(). Each trained tensor is updated as soon as its gradient is known, so that none is stored."""
+        """Gradients of the last loss(). Each trained tensor is updated as soon as its gradient is
+        known, so that none is stored."""
         self.session.backward()
 
     def _target(self, x, y):
         return x if y is None and self.loss_name == "mse" else y
 
-    def _check(self, data):
-        model = self.model
-        if tuple(data.shape) != model.input_shape:
-            raise ValueError("%r does not fit %s, which takes %dx%dx%d" % ((data, model.name) + model.input_shape))
-        if data.scale is not None and (abs(data.scale / model.input_scale - 1) > 1e-3 or data.zero_point != model.input_zero_point):
-            raise ValueError(
-                "%r was quantised with scale %g, zero point %d; %s needs %g, %d: make it again with --model"
-                % (data, data.scale, data.zero_point, model.name, model.input_scale, model.input_zero_point)
-            )
+    def check(self, data):
+        """Raise ValueError, with the numbers, for a Dataset that this cannot learn from."""
+        self.model.check(data)
+        if data.kind == datasets.CLASS_LABELS:
+            if self.loss_name == "mse":
+                raise ValueError('%r has classes: use loss="cross_entropy"' % data)
+            top = max(data.labels) if len(data) else 0
+            if top >= self.model.classes:
+                raise ValueError(
+                    "%r has label %d, %s has %d classes: use new_head(classes=%d)"
+                    % (data, top, self.model.name, self.model.classes, top + 1)
+                )
+        elif self.loss_name == "cross_entropy":
+            raise ValueError('%r has no classes: use loss="mse"' % data)
 
-    def _run(self, data, order, do):
-        # Everything is allocated before the loop; Ctrl-C is raised between two samples.
-        buffer = bytearray(data.size)
+    def _run(self, data, order, start, stop, do, buffer):
+        # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
+        # and Ctrl-C is raised between two samples.
         mse = self.loss_name == "mse"
-        for i in order:
-            y = data.read(i, buffer)
+        end = time.ticks_add(time.ticks_ms(), REPORT_MS)
+        while start < stop:
+            y = data.read(order[start], buffer)
             do(buffer, buffer if y is None and mse else y)
+            start += 1
+            if time.ticks_diff(end, time.ticks_ms()) <= 0:
+                break
 
-    def fit(self, data, epochs=1, validation=None, on_epoch=None, shuffle=True):
-        """Train `epochs` times over a Dataset. After each epoch `on_epoch(dict)` gets epoch, steps, train_loss, train_accuracy,
-        samples_per_s, and val_loss, val_accuracy where `validation` is a Dataset; without on_epoch a line is printed.
-        Ctrl-C ends it between two samples: the model is as good as the samples so far made it. Returns the last dict."""
-        self._check(data)
+    def fit(self, data, epochs=1, validation=None, on_epoch=None, shuffle=True,
+            schedule="constant", on_steps=None):  # fmt: skip
+        """Train `epochs` times over a Dataset.
+
+        schedule: "constant"; "linear", lr · (1 - step / steps of this fit); "halve", half the rate
+        at 50, 70, 85 and 95 % of the steps. The rate changes at most 256 times in a fit, after
+        every steps // 256 + 1 samples. `lr` stays what it was.
+
+        on_steps(dict): called at least every 256th of the fit and every second with step, epoch,
+        samples, loss, accuracy (means of these samples), lr and seconds.
+        on_epoch(dict): epoch, steps, train_loss, train_accuracy, lr, samples_per_s, and val_loss,
+        val_accuracy where `validation` is a Dataset; without on_epoch a line is printed.
+        Accuracies are None where labels are not classes.
+
+        Ctrl-C ends it between two samples: the model is as good as the samples so far made it.
+        Returns the last dict of on_epoch.
+        """
+        self.check(data)
+        if validation:
+            self.check(validation)
+        factor = schedules.factor(schedule)
+        n, done = len(data), 0
+        total, held = epochs * n, schedules.hold(epochs * n)
+        buffer = bytearray(data.size)
         report = None
-        for _ in range(epochs):
-            self.epoch += 1
-            order = datasets.order(len(data), self.seed + self.epoch) if shuffle else range(len(data))
-            self.session.stats()
-            start = time.ticks_ms()
-            self._run(data, order, self.session.step)
-            elapsed = time.ticks_diff(time.ticks_ms(), start)
-            loss, correct, n = self.session.stats()
-            self.steps += n
-            report = {
-                "epoch": self.epoch, "steps": self.steps, "train_loss": loss, "train_accuracy": correct / n, "lr": self.lr,
-                "samples_per_s": 1000 * n / max(elapsed, 1),
-            }  # fmt: skip
-            if validation:
-                scores = self.evaluate(validation)
-                report["val_loss"], report["val_accuracy"] = scores["loss"], scores["accuracy"]
-            (on_epoch or _print_report)(report)
+        try:
+            for _ in range(epochs):
+                order = datasets.order(n, self.seed + self.epoch + 1) if shuffle else range(n)
+                epoch = Meter(self)
+                while epoch.samples < n:
+                    lr = self._lr * factor(done // held * held, total)
+                    self.session.lr(lr)
+                    stop = min(n, epoch.samples + held - done % held)
+                    start = time.ticks_us()
+                    try:
+                        self._run(data, order, epoch.samples, stop, self.session.step, buffer)
+                    finally:
+                        seconds = time.ticks_diff(time.ticks_us(), start) / 1000000
+                        steps = epoch.take(seconds, self.epoch + 1, lr)
+                        done += steps["samples"]
+                        self.steps += steps["samples"]
+                        steps["step"] = self.steps
+                    if on_steps:
+                        on_steps(steps)
+                self.epoch += 1
+                report = epoch.report(self)
+                report["lr"] = lr
+                if validation:
+                    scores = self.evaluate(validation)
+                    report["val_loss"], report["val_accuracy"] = scores["loss"], scores["accuracy"]
+                (on_epoch or _print_report)(report)
+        finally:
+            self.session.lr(self._lr)
         return report
 
     def evaluate(self, data):
         """{"loss", "accuracy", "samples"} over a Dataset, without training."""
-        self._check(data)
-        self.session.stats()
-        self._run(data, range(len(data)), self.session.score)
-        loss, correct, n = self.session.stats()
-        return {"loss": loss, "accuracy": correct / n, "samples": n}
+        self.check(data)
+        meter, order, buffer = Meter(self), range(len(data)), bytearray(data.size)
+        while meter.samples < len(data):
+            self._run(data, order, meter.samples, len(data), self.session.score, buffer)
+            meter.take(0, 0, 0)
+        return {"loss": meter.loss(), "accuracy": meter.accuracy(), "samples": meter.samples}
 
     def __repr__(self):
         return "<Trainer of %s: scheme %s, lr %g, %d steps, %d B RAM>" % (
@@ -121,8 +170,47 @@ class Trainer:
         )  # fmt: skip
 
 
+class Meter:
+    # Sums of what the engine counts between two looks at it.
+
+    def __init__(self, trainer):
+        self.session = trainer.session
+        self.classes = trainer.loss_name == "cross_entropy"
+        self.session.stats()
+        self.samples = self.correct = 0
+        self.loss_sum = self.seconds = 0.0
+
+    def take(self, seconds, epoch, lr):
+        loss, correct, samples = self.session.stats()
+        self.samples += samples
+        self.correct += correct
+        self.loss_sum += loss * samples
+        self.seconds += seconds
+        return {
+            "epoch": epoch, "samples": samples, "loss": loss, "lr": lr, "seconds": seconds,
+            "accuracy": correct / samples if self.classes and samples else None,
+        }  # fmt: skip
+
+    def loss(self):
+        return self.loss_sum / self.samples if self.samples else None
+
+    def accuracy(self):
+        return self.correct / self.samples if self.classes and self.samples else None
+
+    def report(self, trainer):
+        return {
+            "epoch": trainer.epoch, "steps": trainer.steps, "train_loss": self.loss(),
+            "train_accuracy": self.accuracy(),
+            "samples_per_s": self.samples / max(self.seconds, 1e-6),
+        }  # fmt: skip
+
+
 def _print_report(report):
-    line = "epoch %(epoch)d: loss %(train_loss).4f, accuracy %(train_accuracy).3f, %(samples_per_s).0f samples/s" % report
-    if "val_accuracy" in report:
+    line = "epoch %(epoch)d: loss %(train_loss).4f, %(samples_per_s).0f samples/s" % report
+    if report["train_accuracy"] is not None:
+        line += ", accuracy %(train_accuracy).3f" % report
+    if report.get("val_accuracy") is not None:
         line += ", validation %(val_accuracy).3f" % report
+    elif "val_loss" in report:
+        line += ", validation loss %(val_loss).4f" % report
     print(line)

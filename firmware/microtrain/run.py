@@ -1,0 +1,198 @@
+# Runs that a host starts over the serial line. Each function prints one JSON object a line.
+# `options` are a dict; files are paths on the board.
+
+import json
+import time
+
+from microtrain import checkpoint
+from microtrain.dataset import Dataset
+from microtrain.model import Model
+from microtrain.trainer import Trainer
+
+PREDICTIONS = 64  # in one line
+_run = None
+
+
+def sha256(path):
+    """Hexadecimal SHA-256 of a file, None where there is none: what need not be uploaded."""
+    import hashlib
+
+    digest, block = hashlib.sha256(), bytearray(4096)
+    view = memoryview(block)
+    try:
+        f = open(path, "rb")
+    except OSError:
+        return None
+    with f:
+        while True:
+            n = f.readinto(block)
+            if not n:
+                return digest.digest().hex()
+            digest.update(view[:n])
+
+
+def _emit(event, values):
+    values["event"] = event
+    print(json.dumps(values))
+
+
+def _scheme(text):
+    # A name, or the path of a JSON file with explicit layers.
+    if not text.endswith(".json"):
+        return text
+    with open(text) as f:
+        return json.load(f)
+
+
+def _model(options):
+    model = Model(options["model"])
+    if options.get("new_head"):
+        model.new_head(options["new_head"])
+    return model
+
+
+def plan(options):
+    """Options: model, scheme, new_head, loss, others (schemes to compare with).
+
+    Prints the plan, then scheme and total_ram_bytes of each other one.
+    """
+    model = _model(options)
+    print(model.plan(_scheme(options["scheme"]), options["loss"]).json())
+    for scheme in options["others"]:
+        total = model.plan(scheme, options["loss"]).info["total_ram_bytes"]
+        _emit("other", {"scheme": scheme, "total_ram_bytes": total})
+
+
+def evaluate(options):
+    """Options: model, data, checkpoint, outputs (bool).
+
+    Prints "predictions" events (first, classes), lines of base64 after "=" with the raw outputs
+    where asked, and "done" with samples, classes, bytes per output and samples_per_s.
+    """
+    from binascii import b2a_base64
+
+    model = _model(options)
+    if options["checkpoint"]:
+        model.restore(options["checkpoint"])
+    data = Dataset(options["data"])
+    model.check(data)
+    runner, buffer = model.runner(), bytearray(data.size)
+    predicted, first, seconds = [], 0, 0.0
+    for i in range(len(data)):
+        data.read(i, buffer)
+        start = time.ticks_us()
+        runner.forward(buffer)
+        seconds += time.ticks_diff(time.ticks_us(), start) / 1000000
+        predicted.append(runner.argmax())
+        if options["outputs"]:
+            print("=" + str(b2a_base64(runner.output()), "ascii"), end="")
+        if len(predicted) == PREDICTIONS or i + 1 == len(data):
+            _emit("predictions", {"first": first, "classes": predicted})
+            predicted, first = [], i + 1
+    _emit("done", {
+        "samples": len(data), "classes": model.classes, "samples_per_s": len(data) / seconds,
+        "output_bytes": 4 if runner.logits else 1,
+    })  # fmt: skip
+
+
+class Run:
+    """One training run. `finish` may be called after an interrupt as after a complete fit."""
+
+    def __init__(self, options):
+        model = _model(options)
+        self.options = options
+        self.trainer = self._trainer(model)
+        self.data = Dataset(options["data"])
+        self.validation = Dataset(options["val"]) if options["val"] else None
+        self.trainer.check(self.data)
+        if self.validation:
+            self.trainer.check(self.validation)
+        self.before = None
+        self.started = False
+        self.samples = self.epoch_samples = 0
+        self.seconds = self.epoch_loss = 0.0
+        self.epoch = 0
+
+    def _trainer(self, model):
+        # One that goes on with a checkpoint, unless another scheme or loss is asked for.
+        options, found = self.options, None
+        if options["checkpoint"]:
+            found = model.restore(options["checkpoint"])
+        scheme = _scheme(options["scheme"]) if options["scheme"] else None
+        loss = options["loss"] or (found.loss_name if found else "cross_entropy")
+        if found and scheme in (None, found.scheme) and loss == found.loss_name:
+            if options["lr"] is not None:
+                found.lr = options["lr"]
+            if options["seed"] is not None:
+                found.seed = options["seed"]
+            return found
+        arguments = {k: options[k] for k in ("lr", "seed") if options[k] is not None}
+        scheme = scheme or (found.scheme if found else "last")
+        return Trainer(model, scheme, loss=loss, **arguments)
+
+    def evaluate(self, when):
+        if not self.validation:
+            return None
+        scores = self.trainer.evaluate(self.validation)
+        _emit("eval", dict(scores, when=when, epoch=self.trainer.epoch, step=self.trainer.steps))
+        return scores["accuracy"]
+
+    def _on_steps(self, steps):
+        if steps["epoch"] != self.epoch:
+            self.epoch, self.epoch_samples, self.epoch_loss = steps["epoch"], 0, 0.0
+        self.samples += steps["samples"]
+        self.seconds += steps["seconds"]
+        self.epoch_samples += steps["samples"]
+        self.epoch_loss += steps["loss"] * steps["samples"]
+        _emit("step", steps)
+
+    def _on_epoch(self, report):
+        _emit("epoch", report)
+        every, epochs = self.options["val_every"], self.last_epoch
+        if every and report["epoch"] % every == 0 and report["epoch"] != epochs:
+            self.evaluate("epoch")
+
+    def fit(self):
+        self.before = self.evaluate("before")
+        self.started = True
+        self.last_epoch = self.trainer.epoch + self.options["epochs"]
+        self.trainer.fit(
+            self.data, self.options["epochs"], on_epoch=self._on_epoch, on_steps=self._on_steps,
+            schedule=self.options["schedule"],
+        )  # fmt: skip
+
+    def finish(self):
+        trainer = self.trainer
+        after = self.evaluate("after")
+        if self.options["save"]:
+            trainer.model.save(self.options["save"])
+        _emit("done", {
+            "steps": trainer.steps, "epochs": trainer.epoch,
+            "train_loss": self.epoch_loss / self.epoch_samples if self.epoch_samples else None,
+            "val_accuracy_before": self.before, "val_accuracy_after": after,
+            "total_ram_bytes": trainer.total_ram_bytes,
+            "samples_per_s": self.samples / self.seconds if self.seconds else None,
+            "checkpoint_sha256": checkpoint.sha256(trainer.model),
+        })  # fmt: skip
+
+
+def train(options):
+    """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
+    new_head, checkpoint, save; schedule; val_every (epochs, 0: only before and after).
+
+    Prints "eval", "step" and "epoch" events, and "done".
+    """
+    global _run
+    _run = None
+    _run = run = Run(options)
+    run.fit()
+    finish()
+
+
+def finish():
+    """After Ctrl-C in train(): report, and save, what was learned so far. Prints nothing where
+    training had not begun."""
+    global _run
+    run, _run = _run, None
+    if run and run.started:
+        run.finish()
