@@ -13,22 +13,23 @@ PREDICTIONS = 64  # in one line
 _run = None
 
 
-def sha256(path):
-    """Hexadecimal SHA-256 of a file, None where there is none: what need not be uploaded."""
+def sha256(options):
+    """Options: path. Prints its SHA-256, None where there is no file: what need not be sent."""
     import hashlib
 
     digest, block = hashlib.sha256(), bytearray(4096)
     view = memoryview(block)
     try:
-        f = open(path, "rb")
+        f = open(options["path"], "rb")
     except OSError:
-        return None
+        return _emit("sha256", {"sha256": None})
     with f:
         while True:
             n = f.readinto(block)
             if not n:
-                return digest.digest().hex()
+                break
             digest.update(view[:n])
+    _emit("sha256", {"sha256": digest.digest().hex()})
 
 
 def _emit(event, values):
@@ -37,11 +38,8 @@ def _emit(event, values):
 
 
 def _scheme(text):
-    # A name, or the path of a JSON file with explicit layers.
-    if not text.endswith(".json"):
-        return text
-    with open(text) as f:
-        return json.load(f)
+    # A name, or JSON with explicit layers.
+    return json.loads(text) if text.startswith("{") else text
 
 
 def _model(options):

@@ -1,0 +1,62 @@
+"""Calling the functions of the board's module microtrain.run, and giving it files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from microtrain.errors import DeviceError, RemoteError
+from microtrain.link.transport import Device, Progress
+
+Event = dict[str, Any]
+OnEvent = Callable[[Event], object]
+
+
+def call(
+    device: Device,
+    function: str,
+    options: Mapping[str, Any] | None,
+    on_event: OnEvent,
+    on_text: Callable[[str], object] | None = None,
+) -> None:
+    """Run `microtrain.run.FUNCTION(options)` on the board.
+
+    on_event gets each JSON object it prints; on_text each line that starts with "=", without it.
+    Raises RemoteError for an exception on the board, DeviceError for anything else.
+    """
+
+    def on_line(line: str) -> None:
+        if on_text is not None and line.startswith("="):
+            on_text(line[1:])
+            return
+        try:
+            event = json.loads(line)
+        except ValueError:
+            raise DeviceError(f"{device.port}: not an event: {line[:80]!r}") from None
+        on_event(event)
+
+    argument = "" if options is None else repr(dict(options))
+    try:
+        device.exec(f"from microtrain import run\nrun.{function}({argument})", on_line)
+    except RemoteError as error:
+        if "ImportError" in str(error):
+            raise DeviceError(
+                f"{device.port}: the firmware on this board has no microtrain ({error}): build "
+                "one with `make firmware BOARD=...` and flash it"
+            ) from error
+        raise
+
+
+def put(device: Device, name: str, data: bytes, progress: Progress | None = None) -> str:
+    """Have `data` as the file /`name` on the board; returns its path there.
+
+    Nothing is sent where the board already has these bytes.
+    """
+    remote = f"/{name}"
+    found: list[Event] = []
+    call(device, "sha256", {"path": remote}, found.append)
+    if found[0]["sha256"] != hashlib.sha256(data).hexdigest():
+        device.write(remote, data, progress)
+    return remote

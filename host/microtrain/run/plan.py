@@ -1,0 +1,38 @@
+"""What training needs, computed by the engine's planner on a board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from microtrain.link.transport import Device
+from microtrain.run.board import Event, call, put
+from microtrain.run.inputs import board_scheme, load_image
+
+
+def plan(
+    device: Device,
+    image: Path,
+    scheme: str,
+    *,
+    new_head: int | None = None,
+    loss: str = "cross_entropy",
+    others: Sequence[str] = (),
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the plan (bytes, multiply-accumulates, `layers`) and the total RAM of other schemes.
+
+    new_head: classes of a new classifier. others: names of schemes to compare with.
+    Raises ModelError, SchemeError, DeviceError.
+    """
+    source = load_image(image)
+    resolved = board_scheme(scheme, source.graph)
+    events: list[Event] = []
+    options = {
+        "model": put(device, image.name, source.data), "scheme": resolved, "new_head": new_head,
+        "loss": loss, "others": list(others),
+    }  # fmt: skip
+    call(device, "plan", options, events.append)
+    found, *rest = events
+    first = {key: found.pop(key) for key in ("model", "scheme")}
+    return first | found, {event["scheme"]: event["total_ram_bytes"] for event in rest}

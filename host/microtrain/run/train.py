@@ -1,0 +1,128 @@
+"""A training run on a board."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from microtrain import dataset
+from microtrain.errors import DataError, DeviceError
+from microtrain.link.transport import Device, Progress
+from microtrain.run.board import Event, OnEvent, call, put
+from microtrain.run.inputs import board_scheme, load_data, load_image
+
+SCHEDULES = ("constant", "linear", "halve")
+LOSSES = ("cross_entropy", "mse")
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What to train, with what. None leaves a choice to the checkpoint, else to the board.
+
+    lr: step size in real units. new_head: classes of a new classifier, which starts at zero.
+    checkpoint: file to start from; where scheme and loss are its own, the run goes on exactly
+    where that one ended. save: file for the checkpoint of the result. val_every: epochs between
+    measurements on `val`, 0 for none but before and after.
+    """
+
+    model: Path
+    data: Path
+    epochs: int
+    val: Path | None = None
+    scheme: str | None = None
+    lr: float | None = None
+    schedule: str = "constant"
+    loss: str | None = None
+    seed: int | None = None
+    new_head: int | None = None
+    checkpoint: Path | None = None
+    save: Path | None = None
+    val_every: int = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """The last event of a run. interrupted: Ctrl-C ended it before its last step."""
+
+    done: Event
+    interrupted: bool
+
+
+class Training:
+    """A run that is ready to start: everything it needs lies on the board.
+
+    total_steps: samples it will learn from. Raises MicrotrainError.
+    """
+
+    def __init__(
+        self, device: Device, options: TrainOptions, progress: Progress | None = None
+    ) -> None:
+        self.device, self.options = device, options
+        if options.new_head and options.checkpoint:
+            raise DataError("--new-head forgets what --checkpoint holds: give one of the two")
+        image = load_image(options.model)
+        scheme = board_scheme(options.scheme, image.graph) if options.scheme else None
+        names: dict[str, bytes] = {}
+
+        def send(name: str, data: bytes) -> str:
+            if names.setdefault(name, data) != data:
+                name = f"val-{name}"  # two files of one name
+            return put(device, name, data, progress)
+
+        data = load_data(options.data, image.graph)
+        self.total_steps = options.epochs * len(data)
+        self.image_sha256 = hashlib.sha256(image.data).hexdigest()
+        self._board_options: dict[str, Any] = {
+            "model": send(options.model.name, image.data),
+            "data": send(f"{options.data.stem}.mtd", dataset.to_bytes(data)),
+            "val": None, "checkpoint": None, "scheme": scheme,
+            "save": f"/{options.save.name}" if options.save else None,
+        }  # fmt: skip
+        if options.val:
+            content = dataset.to_bytes(load_data(options.val, image.graph))
+            self._board_options["val"] = send(f"{options.val.stem}.mtd", content)
+        if options.checkpoint:
+            content = options.checkpoint.read_bytes()
+            self._board_options["checkpoint"] = send(options.checkpoint.name, content)
+        for name in ("epochs", "lr", "schedule", "loss", "seed", "new_head", "val_every"):
+            self._board_options[name] = getattr(options, name)
+
+    def run(self, on_event: OnEvent) -> Result:
+        """Train. `on_event` gets every event: step, epoch, eval, and at last done.
+
+        Ctrl-C stops the board between two samples; what it has learned is measured and saved all
+        the same. KeyboardInterrupt is raised only where there is nothing to report.
+        """
+        done: Event = {}
+        interrupted = False
+
+        def take(event: Event) -> None:
+            kind = event.pop("event")
+            event = {"event": kind} | event
+            if kind == "done":
+                done.update(event | {"image_sha256": self.image_sha256})
+            else:
+                on_event(event)
+
+        try:
+            call(self.device, "train", self._board_options, take)
+        except KeyboardInterrupt:
+            interrupted = True
+            call(self.device, "finish", None, take)
+            if not done:
+                raise
+        if not done:
+            raise DeviceError(f"{self.device.port}: the run ended without its last event")
+        if self.options.save:
+            digest = self.device.pull(f"/{self.options.save.name}", self.options.save)
+            if digest != done["checkpoint_sha256"]:
+                raise DeviceError(f"{self.options.save}: not the checkpoint that the run made")
+        on_event(done)
+        return Result(done, interrupted)
+
+
+def train(device: Device, options: TrainOptions, on_event: OnEvent) -> Result:
+    """Prepare and run. Raises MicrotrainError."""
+    return Training(device, options).run(on_event)
