@@ -1,0 +1,89 @@
+"""Transfer accuracy of the integer engine beside fp32 PyTorch on the same parameters: ten hand signs, mbv2-w0.35.
+
+`make bench-accuracy`, or `python tests/bench/accuracy.py --epochs N --schemes last sparse`. Needs the reference folder
+(../shared or MICROTRAIN_SHARED) and PyTorch (`pip install -e host[torch]`). Writes build/bench/accuracy.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+REPO = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
+
+from microtrain.importers.mcunet import import_mcunet  # noqa: E402
+from microtrain.scheme import load_scheme  # noqa: E402
+from transfer import FloatTwin, Task, run_integers  # noqa: E402
+
+SHARED = Path(os.environ.get("MICROTRAIN_SHARED", REPO.parent / "shared"))
+MODEL = "mbv2-w0.35"
+SCHEMES = {"last": "last", "sparse": f"{SHARED}/data/mcunet/sparse_update_configs.json#{MODEL}/49kb"}
+# log2 of the learning rates tried: the same grid for both
+GRID = {"last": (-12, -11, -10, -9), "sparse": (-11, -10, -9, -8)}
+
+
+def signs(resolution: int) -> Task:
+    """1,000 photos to train, the other 1,062 to test: one fixed split; pixels repeated up to the resolution."""
+    with np.load(SHARED / "data/datasets/sign_digits_64rgb.npz") as z:
+        x, y = z["x"], z["y"].astype(np.int64)
+    columns = np.arange(resolution) * 64 // resolution
+    x = (x[:, columns][:, :, columns].astype(np.int16) - 128).astype(np.int8)
+    split = np.random.default_rng(2026).permutation(len(x))
+    a, b = split[:1000], split[1000:]
+    return Task("sign_digits", x[a], y[a], x[b], y[b], 10)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--epochs", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--schemes", nargs="+", default=list(SCHEMES), choices=SCHEMES)
+    parser.add_argument("--out", type=Path, default=REPO / "build/bench/accuracy.json")
+    options = parser.parse_args()
+    task = signs(options.resolution)
+    graph = import_mcunet(SHARED / f"data/mcunet/models_npz/{MODEL}.npz", options.resolution)
+    rows = []
+    print(f"{MODEL} at {options.resolution}x{options.resolution}, {len(task.train_y)} samples x {options.epochs} epochs, "
+          f"{options.seeds} seeds; test accuracy in %, mean ± sd over seeds")  # fmt: skip
+    for name in options.schemes:
+        scheme = load_scheme(SCHEMES[name], graph)
+        twin = FloatTwin(graph, scheme, task)
+        best = {}
+        print(f"{'scheme':8} {'lr':>6} {'int8':>13} {'fp32':>13}", flush=True)
+        for exponent in GRID[name]:
+            lr, cells = 2.0**exponent, []
+            for arm in ("int8", "fp32"):
+                results = []
+                for seed in range(options.seeds):
+                    started = time.monotonic()
+                    if arm == "int8":
+                        accuracy = run_integers(graph, scheme, task, lr, options.epochs, seed)
+                    else:
+                        accuracy = twin.run(lr, options.epochs, seed)
+                    results.append(100 * accuracy)
+                    rows.append(
+                        {
+                            "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm, "seed": seed,
+                            "accuracy": accuracy, "steps": len(task.train_y) * options.epochs, "lr": lr,
+                            "seconds": round(time.monotonic() - started, 1),
+                        }
+                    )  # fmt: skip
+                cells.append(f"{np.mean(results):6.2f} ± {np.std(results):4.2f}")
+                best[arm] = max(best.get(arm, 0.0), float(np.mean(results)))
+            print(f"{name:8} 2^{exponent:<4} {cells[0]:>13} {cells[1]:>13}", flush=True)
+        print(f"{name:8} best   {best['int8']:13.2f} {best['fp32']:13.2f}   difference {best['int8'] - best['fp32']:+.2f}", flush=True)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""One transfer run, in the engine's integers or in fp32 PyTorch: the same network, parameters, samples, order and learning rates."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import engine as E
+from microtrain import image
+from microtrain.fixed_point import Activation
+from microtrain.graph import WEIGHTED, Graph, Kind
+from microtrain.scheme import Scheme, input_channels
+
+HALVE_AT = (0.5, 0.7, 0.85, 0.95)  # NUMERICS: of all steps
+
+
+@dataclass
+class Task:
+    """Samples int8 (n, h, w, c) in the network's input quantisation and class labels, for training and test."""
+
+    name: str
+    train_x: NDArray[np.int8]
+    train_y: NDArray[np.int64]
+    test_x: NDArray[np.int8]
+    test_y: NDArray[np.int64]
+    classes: int
+
+
+def rates(lr: float, steps: int) -> NDArray[np.float64]:
+    """The learning rate of each step."""
+    factors = sum((np.arange(steps) >= round(at * steps)).astype(int) for at in HALVE_AT)
+    return lr * 0.5**factors
+
+
+def order(task: Task, epochs: int, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng(seed)
+    return np.concatenate([rng.permutation(len(task.train_y)) for _ in range(epochs)])
+
+
+def engine_layers(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
+    layers = {}
+    for layer in scheme.layers:
+        channels: Any = list(layer.weights) if isinstance(layer.weights, tuple) else 0
+        if layer.weights == "all" or (channels and len(channels) == input_channels(graph, graph.ops[layer.op_index])):
+            channels = E.ALL
+        layers[layer.op_index] = E.Layer(layer.bias, channels)
+    return layers
+
+
+def run_integers(graph: Graph, scheme: Scheme, task: Task, lr: float, epochs: int, seed: int) -> float:
+    """Test accuracy after training in the engine's integers from a zero head."""
+    plan = E.Plan(E.Model(image.to_bytes(graph)), engine_layers(graph, scheme), E.CROSS_ENTROPY, task.classes)
+    session = E.Session(plan, seed=seed)
+    samples = order(task, epochs, seed)
+    schedule = rates(lr, len(samples))
+    for step, i in enumerate(samples):
+        if step == 0 or schedule[step] != schedule[step - 1]:
+            session.set_lr(schedule[step])
+        session.step(task.train_x[i], int(task.train_y[i]))
+    correct = 0
+    for x, y in zip(task.test_x, task.test_y, strict=True):
+        session.forward(x)
+        correct += session.argmax() == y
+    return correct / len(task.test_y)
+
+
+class FloatTwin:
+    """The dequantised network in fp32 PyTorch. Everything below the first trained operator is computed once."""
+
+    def __init__(self, graph: Graph, scheme: Scheme, task: Task) -> None:
+        import torch
+
+        self.torch, self.graph, self.task = torch, graph, task
+        torch.set_num_threads(1)
+        self.layers = {layer.op_index: layer for layer in scheme.layers}
+        self.parameters: dict[int, tuple[Any, Any]] = {}
+        for index, op in enumerate(graph.ops):
+            if op.kind not in WEIGHTED:
+                continue
+            source = graph.tensors[op.inputs[0]]
+            scale = op.weight_scale.astype(np.float64)
+            axis = (-1,) if op.kind is Kind.DEPTHWISE_CONV2D else (-1,) + (1,) * (op.weights.ndim - 1)
+            weights = op.weights * scale.reshape(axis)
+            if op.kind is Kind.CONV2D:
+                weights = weights.transpose(0, 3, 1, 2)
+            elif op.kind is Kind.DEPTHWISE_CONV2D:
+                weights = weights.transpose(2, 0, 1)[:, None]
+            bias = op.bias * source.scale * scale
+            self.parameters[index] = tuple(torch.tensor(a.astype(np.float32)) for a in (weights, bias))
+        self.head = max(self.parameters)
+        self.start = min(self.layers)
+        self.train_x, self.test_x = self._below(task.train_x), self._below(task.test_x)
+
+    def _op(self, index: int, values: dict[int, Any], parameters: dict[int, tuple[Any, Any]]) -> Any:
+        functional = self.torch.nn.functional
+        op = self.graph.ops[index]
+        x, out = values[op.inputs[0]], self.graph.tensors[op.output]
+        if op.kind is Kind.ADD:
+            y = x + values[op.inputs[1]]
+        elif op.kind is Kind.AVERAGE_POOL:
+            y = functional.avg_pool2d(x, op.kernel, op.stride)
+        elif op.kind is Kind.LINEAR:
+            weights, bias = parameters[index]
+            return functional.linear(x.flatten(1), weights, bias)
+        else:
+            weights, bias = parameters[index]
+            groups = weights.shape[0] if op.kind is Kind.DEPTHWISE_CONV2D else 1
+            y = functional.conv2d(x, weights, bias, op.stride, op.pads[:2], 1, groups)
+        if op.activation is not Activation.NONE:  # what the int8 output can hold
+            y = y.clamp((op.act_min - out.zero_point) * out.scale, (op.act_max - out.zero_point) * out.scale)
+        return y
+
+    def _needed(self) -> set[int]:
+        return {t for op in self.graph.ops[self.start :] for t in op.inputs}
+
+    def _below(self, samples: NDArray[np.int8]) -> dict[int, Any]:
+        source = self.graph.tensors[self.graph.input]
+        kept: dict[int, list[Any]] = {}
+        with self.torch.no_grad():
+            for i in range(0, len(samples), 50):
+                real = (samples[i : i + 50].astype(np.float32) - source.zero_point) * np.float32(source.scale)
+                values = {self.graph.input: self.torch.tensor(real.transpose(0, 3, 1, 2))}
+                for index in range(self.start):
+                    values[self.graph.ops[index].output] = self._op(index, values, self.parameters)
+                for t in self._needed() & values.keys():
+                    kept.setdefault(t, []).append(values[t])
+        return {t: self.torch.cat(parts) for t, parts in kept.items()}
+
+    def _forward(self, kept: dict[int, Any], rows: slice, parameters: dict[int, tuple[Any, Any]]) -> Any:
+        values = {t: v[rows] for t, v in kept.items()}
+        for index in range(self.start, self.head + 1):
+            values[self.graph.ops[index].output] = self._op(index, values, parameters)
+        return values[self.graph.ops[self.head].output]
+
+    def run(self, lr: float, epochs: int, seed: int) -> float:
+        """Test accuracy after plain SGD on single samples, from a zero head."""
+        torch = self.torch
+        parameters = copy.copy(self.parameters)
+        weights = parameters[self.head][0]
+        parameters[self.head] = (torch.zeros(self.task.classes, weights.shape[1]), torch.zeros(self.task.classes))
+        trained: list[tuple[Any, Any]] = []  # tensor, mask or None
+        for index, layer in self.layers.items():
+            w, b = (t.clone() for t in parameters[index])
+            parameters[index] = (w, b)
+            if layer.bias:
+                trained.append((b.requires_grad_(), None))
+            if layer.weights:
+                mask = None
+                if isinstance(layer.weights, tuple):
+                    mask = torch.zeros_like(w)
+                    depthwise = self.graph.ops[index].kind is Kind.DEPTHWISE_CONV2D
+                    mask[(list(layer.weights),) if depthwise else (slice(None), list(layer.weights))] = 1
+                trained.append((w.requires_grad_(), mask))
+        samples = order(self.task, epochs, seed)
+        labels = torch.tensor(self.task.train_y)
+        for i, rate in zip(samples, rates(lr, len(samples)), strict=True):
+            logits = self._forward(self.train_x, slice(int(i), int(i) + 1), parameters)
+            loss = torch.nn.functional.cross_entropy(logits, labels[i : i + 1])
+            gradients = torch.autograd.grad(loss, [t for t, _ in trained])
+            with torch.no_grad():
+                for (tensor, mask), g in zip(trained, gradients, strict=True):
+                    tensor -= rate * (g if mask is None else g * mask)
+        with torch.no_grad():
+            predicted = self._forward(self.test_x, slice(None), parameters).argmax(1).numpy()
+        return float((predicted == self.task.test_y).mean())
