@@ -244,7 +244,9 @@ class Session:
 
     GUARD = 64
 
-    def __init__(self, plan: Plan, seed: int = 1, lr: float = 0.0, fill: int = 0xA5, short: int = 0) -> None:
+    def __init__(
+        self, plan: Plan, seed: int = 1, lr: float = 0.0, fill: int = 0xA5, short: int = 0
+    ) -> None:
         self.plan, self.model = plan, plan.model
         self.size = plan.info.total_bytes - short
         self.memory = aligned(self.size + 2 * self.GUARD)
@@ -320,7 +322,9 @@ class Session:
         error = Error()
         check(LIB.mt_session_carry(self.pointer, other.pointer, C.byref(error)), error)
 
-    def on_gradient(self, callback: Callable[[int, int, int, NDArray[np.int32], int], None]) -> None:
+    def on_gradient(
+        self, callback: Callable[[int, int, int, NDArray[np.int32], int], None]
+    ) -> None:
         """Call `callback(op, kind, channel, g, exponent)` for every gradient before its update."""
 
         def tap(_: Any, op: int, kind: int, channel: int, g: Any, n: int, exponent: int) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 import engine as E
-from microtrain.graph import WEIGHTED, Graph
+import numpy as np
 from reference.training import Layer
+
+from microtrain.graph import WEIGHTED, Graph
 
 
 def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict[int, Layer]:
@@ -34,5 +34,7 @@ def engine_layers(layers: dict[int, Layer], graph: Graph) -> dict[int, E.Layer]:
         channels = source.size if graph.ops[index].kind == 3 else source.c
         first = layer.channels == list(range(len(layer.channels)))
         whole = len(layer.channels) == channels
-        result[index] = E.Layer(layer.bias, len(layer.channels) if first or whole else layer.channels)
+        result[index] = E.Layer(
+            layer.bias, len(layer.channels) if first or whole else layer.channels
+        )
     return result

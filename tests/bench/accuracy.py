@@ -19,13 +19,17 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
 
+from transfer import FloatTwin, Task, run_integers  # noqa: E402
+
 from microtrain.importers.mcunet import import_mcunet  # noqa: E402
 from microtrain.scheme import load_scheme  # noqa: E402
-from transfer import FloatTwin, Task, run_integers  # noqa: E402
 
 SHARED = Path(os.environ.get("MICROTRAIN_SHARED", REPO.parent / "shared"))
 MODEL = "mbv2-w0.35"
-SCHEMES = {"last": "last", "sparse": f"{SHARED}/data/mcunet/sparse_update_configs.json#{MODEL}/49kb"}
+SCHEMES = {
+    "last": "last",
+    "sparse": f"{SHARED}/data/mcunet/sparse_update_configs.json#{MODEL}/49kb",
+}
 # log2 of the learning rates tried: the same grid for both
 GRID = {"last": (-12, -11, -10, -9), "sparse": (-11, -10, -9, -8)}
 
@@ -80,7 +84,10 @@ def main() -> None:
                 cells.append(f"{np.mean(results):6.2f} ± {np.std(results):4.2f}")
                 best[arm] = max(best.get(arm, 0.0), float(np.mean(results)))
             print(f"{name:8} 2^{exponent:<4} {cells[0]:>13} {cells[1]:>13}", flush=True)
-        print(f"{name:8} best   {best['int8']:13.2f} {best['fp32']:13.2f}   difference {best['int8'] - best['fp32']:+.2f}", flush=True)
+        print(
+            f"{name:8} best   {best['int8']:13.2f} {best['fp32']:13.2f}   difference {best['int8'] - best['fp32']:+.2f}",
+            flush=True,
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -6,10 +6,10 @@ import copy
 from dataclasses import dataclass
 from typing import Any
 
+import engine as E
 import numpy as np
 from numpy.typing import NDArray
 
-import engine as E
 from microtrain import image
 from microtrain.fixed_point import Activation
 from microtrain.graph import WEIGHTED, Graph, Kind
@@ -45,15 +45,21 @@ def engine_layers(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
     layers = {}
     for layer in scheme.layers:
         channels: Any = list(layer.weights) if isinstance(layer.weights, tuple) else 0
-        if layer.weights == "all" or (channels and len(channels) == input_channels(graph, graph.ops[layer.op_index])):
+        if layer.weights == "all" or (
+            channels and len(channels) == input_channels(graph, graph.ops[layer.op_index])
+        ):
             channels = E.ALL
         layers[layer.op_index] = E.Layer(layer.bias, channels)
     return layers
 
 
-def run_integers(graph: Graph, scheme: Scheme, task: Task, lr: float, epochs: int, seed: int) -> float:
+def run_integers(
+    graph: Graph, scheme: Scheme, task: Task, lr: float, epochs: int, seed: int
+) -> float:
     """Test accuracy after training in the engine's integers from a zero head."""
-    plan = E.Plan(E.Model(image.to_bytes(graph)), engine_layers(graph, scheme), E.CROSS_ENTROPY, task.classes)
+    plan = E.Plan(
+        E.Model(image.to_bytes(graph)), engine_layers(graph, scheme), E.CROSS_ENTROPY, task.classes
+    )
     session = E.Session(plan, seed=seed)
     samples = order(task, epochs, seed)
     schedule = rates(lr, len(samples))
@@ -83,19 +89,25 @@ class FloatTwin:
                 continue
             source = graph.tensors[op.inputs[0]]
             scale = op.weight_scale.astype(np.float64)
-            axis = (-1,) if op.kind is Kind.DEPTHWISE_CONV2D else (-1,) + (1,) * (op.weights.ndim - 1)
+            axis = (
+                (-1,) if op.kind is Kind.DEPTHWISE_CONV2D else (-1,) + (1,) * (op.weights.ndim - 1)
+            )
             weights = op.weights * scale.reshape(axis)
             if op.kind is Kind.CONV2D:
                 weights = weights.transpose(0, 3, 1, 2)
             elif op.kind is Kind.DEPTHWISE_CONV2D:
                 weights = weights.transpose(2, 0, 1)[:, None]
             bias = op.bias * source.scale * scale
-            self.parameters[index] = tuple(torch.tensor(a.astype(np.float32)) for a in (weights, bias))
+            self.parameters[index] = tuple(
+                torch.tensor(a.astype(np.float32)) for a in (weights, bias)
+            )
         self.head = max(self.parameters)
         self.start = min(self.layers)
         self.train_x, self.test_x = self._below(task.train_x), self._below(task.test_x)
 
-    def _op(self, index: int, values: dict[int, Any], parameters: dict[int, tuple[Any, Any]]) -> Any:
+    def _op(
+        self, index: int, values: dict[int, Any], parameters: dict[int, tuple[Any, Any]]
+    ) -> Any:
         functional = self.torch.nn.functional
         op = self.graph.ops[index]
         x, out = values[op.inputs[0]], self.graph.tensors[op.output]
@@ -111,7 +123,10 @@ class FloatTwin:
             groups = weights.shape[0] if op.kind is Kind.DEPTHWISE_CONV2D else 1
             y = functional.conv2d(x, weights, bias, op.stride, op.pads[:2], 1, groups)
         if op.activation is not Activation.NONE:  # what the int8 output can hold
-            y = y.clamp((op.act_min - out.zero_point) * out.scale, (op.act_max - out.zero_point) * out.scale)
+            y = y.clamp(
+                (op.act_min - out.zero_point) * out.scale,
+                (op.act_max - out.zero_point) * out.scale,
+            )
         return y
 
     def _needed(self) -> set[int]:
@@ -122,7 +137,9 @@ class FloatTwin:
         kept: dict[int, list[Any]] = {}
         with self.torch.no_grad():
             for i in range(0, len(samples), 50):
-                real = (samples[i : i + 50].astype(np.float32) - source.zero_point) * np.float32(source.scale)
+                real = (samples[i : i + 50].astype(np.float32) - source.zero_point) * np.float32(
+                    source.scale
+                )
                 values = {self.graph.input: self.torch.tensor(real.transpose(0, 3, 1, 2))}
                 for index in range(self.start):
                     values[self.graph.ops[index].output] = self._op(index, values, self.parameters)
@@ -130,7 +147,9 @@ class FloatTwin:
                     kept.setdefault(t, []).append(values[t])
         return {t: self.torch.cat(parts) for t, parts in kept.items()}
 
-    def _forward(self, kept: dict[int, Any], rows: slice, parameters: dict[int, tuple[Any, Any]]) -> Any:
+    def _forward(
+        self, kept: dict[int, Any], rows: slice, parameters: dict[int, tuple[Any, Any]]
+    ) -> Any:
         values = {t: v[rows] for t, v in kept.items()}
         for index in range(self.start, self.head + 1):
             values[self.graph.ops[index].output] = self._op(index, values, parameters)
@@ -141,7 +160,10 @@ class FloatTwin:
         torch = self.torch
         parameters = copy.copy(self.parameters)
         weights = parameters[self.head][0]
-        parameters[self.head] = (torch.zeros(self.task.classes, weights.shape[1]), torch.zeros(self.task.classes))
+        parameters[self.head] = (
+            torch.zeros(self.task.classes, weights.shape[1]),
+            torch.zeros(self.task.classes),
+        )
         trained: list[tuple[Any, Any]] = []  # tensor, mask or None
         for index, layer in self.layers.items():
             w, b = (t.clone() for t in parameters[index])
@@ -153,7 +175,9 @@ class FloatTwin:
                 if isinstance(layer.weights, tuple):
                     mask = torch.zeros_like(w)
                     depthwise = self.graph.ops[index].kind is Kind.DEPTHWISE_CONV2D
-                    mask[(list(layer.weights),) if depthwise else (slice(None), list(layer.weights))] = 1
+                    mask[
+                        (list(layer.weights),) if depthwise else (slice(None), list(layer.weights))
+                    ] = 1
                 trained.append((w.requires_grad_(), mask))
         samples = order(self.task, epochs, seed)
         labels = torch.tensor(self.task.train_y)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import engine as E
 import numpy as np
 import pytest
-
-import engine as E
 from graphs import random_graph
-from microtrain import image
 from reference.training import ReferenceTrainer
 from schemes import engine_layers, random_layers
 
+from microtrain import image
+
 BYTE_BUFFERS = ("inputs", "out", "mask", "saved", "grad_out", "grad_masked", "grad_in", "skip")
-WIDE, TOP16 = 256, 4096  # flags of an operator whose output is int32, whose output gradient is int16
+WIDE, TOP16 = (
+    256,
+    4096,
+)  # flags of an operator whose output is int32, whose output gradient is int16
 
 
 def move(plan: E.Plan, offset: int) -> None:
@@ -52,7 +55,11 @@ def test_every_alignment_gives_the_same_bytes(seed: int) -> None:
     samples = rng.integers(-128, 128, (3, *graph.tensors[graph.input].shape)).astype(np.int8)
     states = []
     for offset in range(16):
-        plan = E.Plan(E.Model(data, base_offset=offset // 4 * 4), engine_layers(layers, graph), E.CROSS_ENTROPY)
+        plan = E.Plan(
+            E.Model(data, base_offset=offset // 4 * 4),
+            engine_layers(layers, graph),
+            E.CROSS_ENTROPY,
+        )
         if offset:
             move(plan, offset)
         session = E.Session(plan, seed=5, lr=0.05)

@@ -9,25 +9,30 @@ from __future__ import annotations
 from typing import Any
 
 import autograd.numpy as anp
+import engine as E
 import numpy as np
 import pytest
 from autograd import grad
 from autograd.tracer import getval
-
-import engine as E
 from graphs import Builder, random_graph
+from reference.training import Layer, ReferenceTrainer
+
 from microtrain import image
 from microtrain.fixed_point import Activation
 from microtrain.graph import WEIGHTED, Graph, Kind, Op
-from reference.training import Layer, ReferenceTrainer
 
 
 def gather(x: Any, op: Op, out: Any, fill: float) -> Any:
     """Windows [oh, ow, kh, kw, c] of x, differentiable."""
     (kh, kw), (sh, sw), (top, left, *_) = op.kernel, op.stride, op.pads
     h, w, _ = x.shape
-    bottom, right = max(0, (out.h - 1) * sh + kh - top - h), max(0, (out.w - 1) * sw + kw - left - w)
-    padded = anp.pad(x, ((top, bottom), (left, right), (0, 0)), mode="constant", constant_values=fill)
+    bottom, right = (
+        max(0, (out.h - 1) * sh + kh - top - h),
+        max(0, (out.w - 1) * sw + kw - left - w),
+    )
+    padded = anp.pad(
+        x, ((top, bottom), (left, right), (0, 0)), mode="constant", constant_values=fill
+    )
     rows = (np.arange(out.h) * sh)[:, None] + np.arange(kh)
     columns = (np.arange(out.w) * sw)[:, None] + np.arange(kw)
     return padded[rows[:, None, :, None], columns[None, :, None, :]]
@@ -75,13 +80,18 @@ def float_gradients(reference: ReferenceTrainer, label: int) -> dict[int, tuple[
     for index, op in enumerate(ops):
         if op.kind in WEIGHTED:
             scale = op.weight_scale.astype(np.float64)
-            axis = (-1,) if op.kind is Kind.DEPTHWISE_CONV2D else (-1,) + (1,) * (op.weights.ndim - 1)
+            axis = (
+                (-1,) if op.kind is Kind.DEPTHWISE_CONV2D else (-1,) + (1,) * (op.weights.ndim - 1)
+            )
             source = float(np.float32(graph.tensors[op.inputs[0]].scale))
             parameters[index] = (op.weights * scale.reshape(axis), op.bias * source * scale)
 
     def loss(p: dict[int, tuple[Any, Any]]) -> Any:
         first = graph.tensors[graph.input]
-        real = {graph.input: (reference.values[graph.input].astype(np.float64) - first.zero_point) * first.scale}
+        real = {
+            graph.input: (reference.values[graph.input].astype(np.float64) - first.zero_point)
+            * first.scale
+        }
         for index, op in enumerate(ops):
             y = real_op(graph, op, [real[t] for t in op.inputs], *p.get(index, (None, None)))
             if index == len(ops) - 1:
@@ -89,7 +99,9 @@ def float_gradients(reference: ReferenceTrainer, label: int) -> dict[int, tuple[
                 z = straight_through(reference.head_logits / 65536.0, z, True)
                 return anp.log(anp.sum(anp.exp(z - getval(z).max()))) + getval(z).max() - z[label]
             out = graph.tensors[op.output]
-            value = (reference.values[op.output].astype(np.float64).reshape(out.shape) - out.zero_point) * out.scale
+            value = (
+                reference.values[op.output].astype(np.float64).reshape(out.shape) - out.zero_point
+            ) * out.scale
             passes = reference.mask(index, np.ones(out.shape, np.int64)).astype(bool)
             real[op.output] = straight_through(value, y, passes)
         raise AssertionError
@@ -103,9 +115,17 @@ def check(graph: Graph, seed: int, least: float) -> int:
     for i, op in enumerate(graph.ops):
         if op.kind in WEIGHTED:
             source = graph.tensors[op.inputs[0]]
-            layers[i] = Layer(True, list(range(source.size if op.kind is Kind.LINEAR else source.c)))
+            layers[i] = Layer(
+                True, list(range(source.size if op.kind is Kind.LINEAR else source.c))
+            )
     reference = ReferenceTrainer(graph, layers)
-    session = E.Session(E.Plan(E.Model(image.to_bytes(graph)), {i: E.Layer(True, E.ALL) for i in layers}, E.CROSS_ENTROPY))
+    session = E.Session(
+        E.Plan(
+            E.Model(image.to_bytes(graph)),
+            {i: E.Layer(True, E.ALL) for i in layers},
+            E.CROSS_ENTROPY,
+        )
+    )
     session.c.exact_shifts = True
     x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
     logits = session.forward(x)
@@ -113,7 +133,9 @@ def check(graph: Graph, seed: int, least: float) -> int:
     reference.forward(x)
     expected = float_gradients(reference, label)
     got: dict[tuple[int, int], dict[int, Any]] = {}
-    session.on_gradient(lambda op, kind, c, g, e: got.setdefault((op, kind), {}).__setitem__(c, g * 2.0**e))
+    session.on_gradient(
+        lambda op, kind, c, g, e: got.setdefault((op, kind), {}).__setitem__(c, g * 2.0**e)
+    )
     session.cross_entropy(label)
     session.backward()
     compared = 0
@@ -132,8 +154,11 @@ def check(graph: Graph, seed: int, least: float) -> int:
             if np.linalg.norm(b) < 1e-9:
                 continue
             cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b) + 1e-30)
-            assert cosine >= least, (index, op.name, "weights bias".split()[kind], cosine)
-            assert abs(np.log(np.linalg.norm(a) / np.linalg.norm(b))) < 3 * (1 - least) + 0.1, (index, op.name)
+            assert cosine >= least, (index, op.name, ["weights", "bias"][kind], cosine)
+            assert abs(np.log(np.linalg.norm(a) / np.linalg.norm(b))) < 3 * (1 - least) + 0.1, (
+                index,
+                op.name,
+            )
             compared += 1
     return compared
 

@@ -6,21 +6,23 @@ import importlib.util
 from types import ModuleType
 from typing import Any
 
+import engine as E
 import numpy as np
 import pytest
-
-import engine as E
 from graphs import Builder
+from shared import shared
+
 from microtrain import image
 from microtrain.fixed_point import Activation
 from microtrain.graph import Graph, Kind, Rounding
-from shared import shared
 
 POINTWISE, DEPTHWISE, ADD, POOL, HEAD = 1, 2, 3, 4, 5
 
 
 def golden() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("golden_step", shared("research/numerics/golden_step.py"))
+    spec = importlib.util.spec_from_file_location(
+        "golden_step", shared("research/numerics/golden_step.py")
+    )
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -48,7 +50,13 @@ def network(rng: np.random.Generator) -> Graph:
 
 def golden_operators(graph: Graph) -> list[dict[str, Any]]:
     result = []
-    kinds = {Kind.CONV2D: POINTWISE, Kind.DEPTHWISE_CONV2D: DEPTHWISE, Kind.ADD: ADD, Kind.AVERAGE_POOL: POOL, Kind.LINEAR: HEAD}
+    kinds = {
+        Kind.CONV2D: POINTWISE,
+        Kind.DEPTHWISE_CONV2D: DEPTHWISE,
+        Kind.ADD: ADD,
+        Kind.AVERAGE_POOL: POOL,
+        Kind.LINEAR: HEAD,
+    }
     for op in graph.ops:
         source, out = graph.tensors[op.inputs[0]], graph.tensors[op.output]
         other = graph.tensors[op.inputs[-1]]
@@ -88,9 +96,7 @@ def test_equals_the_golden_step(case: int) -> None:
         source = graph.tensors[graph.ops[i].inputs[0]]
         config[i] = (int(count != 0), 1, 0, source.c if count == E.ALL else count)
     seed, lr_exponent = 7 + case, -4 - case % 3
-    net = module.GNet(
-        golden_operators(graph), config, 0, rule=7, FB=0, SR=True, seed=seed
-    )
+    net = module.GNet(golden_operators(graph), config, 0, rule=7, FB=0, SR=True, seed=seed)
     plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY)
     session = E.Session(plan, seed=seed, lr=2.0**lr_exponent)
     for _ in range(60):
@@ -107,7 +113,9 @@ def test_equals_the_golden_step(case: int) -> None:
         model, at = net.L[i], plan.c.ops[i].state
         rows = len(graph.ops[i].weight_scale)
         if i == head:
-            np.testing.assert_array_equal(session.state[at : at + 4 * rows].view(np.float32), model.sw)
+            np.testing.assert_array_equal(
+                session.state[at : at + 4 * rows].view(np.float32), model.sw
+            )
             at += 4 * rows
         np.testing.assert_array_equal(session.state[at : at + 4 * rows].view(np.int32), model.bm)
         at += 4 * rows

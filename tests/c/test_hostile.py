@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 import struct
 
+import engine as E
 import numpy as np
 import pytest
+from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.training import ReferenceTrainer
+from schemes import engine_layers, random_layers
 
-import engine as E
-from graphs import Builder, random_graph
 from microtrain import image
 from microtrain.fixed_point import Activation
-from schemes import random_layers, engine_layers
-from reference.training import ReferenceTrainer
 
 
 def small_image(seed: int = 1) -> bytes:
@@ -77,7 +77,12 @@ def test_every_flipped_byte_is_noticed() -> None:
         assert code_of(bytes(flipped)) == -4, at
 
 
-@given(seed=st.integers(0, 50), at=st.integers(48, 4000), value=st.integers(0, 255), length=st.sampled_from([1, 2, 4]))
+@given(
+    seed=st.integers(0, 50),
+    at=st.integers(48, 4000),
+    value=st.integers(0, 255),
+    length=st.sampled_from([1, 2, 4]),
+)
 def test_damage_behind_a_valid_hash(seed: int, at: int, value: int, length: int) -> None:
     """What a hostile writer would make: every field wrong in turn, the hash right."""
     data = bytearray(small_image(seed))
@@ -86,7 +91,12 @@ def test_damage_behind_a_valid_hash(seed: int, at: int, value: int, length: int)
     use(rehashed(data))
 
 
-@given(seed=st.integers(0, 50), op=st.integers(0, 9), field=st.integers(0, 31), value=st.sampled_from([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 96, 16]))
+@given(
+    seed=st.integers(0, 50),
+    op=st.integers(0, 9),
+    field=st.integers(0, 31),
+    value=st.sampled_from([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 96, 16]),
+)
 def test_extreme_fields(seed: int, op: int, field: int, value: int) -> None:
     data = bytearray(small_image(seed))
     count, table = struct.unpack_from("<I", data, 52)[0], struct.unpack_from("<I", data, 60)[0]

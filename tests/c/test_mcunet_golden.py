@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import engine as E
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from shared import shared
 
-import engine as E
 from microtrain import image
 from microtrain.graph import Graph, Kind
 from microtrain.importers.mcunet import import_mcunet
-from shared import shared
 
 MODELS = ("mbv2-w0.35", "mcunet-5fps", "proxyless-w0.3")
 # The bias gradients of the first convolutions are small differences of large sums, behind 40 to 70 roundings to int8:
@@ -29,7 +29,9 @@ def conv_number(name: str) -> int | None:
     return int(name[5:]) if name.startswith("conv_") else None
 
 
-def forward_on_golden_inputs(session: E.Session, graph: Graph, golden: Any) -> dict[int, NDArray[np.int64]]:
+def forward_on_golden_inputs(
+    session: E.Session, graph: Graph, golden: Any
+) -> dict[int, NDArray[np.int64]]:
     """Every convolution and the classifier run on golden inputs; returns their differences, leaves golden activations behind."""
     x = np.ascontiguousarray(golden["input_hwc"])
     E.C.memmove(E.LIB.mt_session_input(session.pointer), x.ctypes.data, x.size)

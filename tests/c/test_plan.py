@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import engine as E
 import numpy as np
 import pytest
+from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
-
-import engine as E
-from graphs import Builder, random_graph
-from microtrain import image, scheme
-from microtrain.graph import Graph
-from microtrain.importers.mcunet import import_mcunet
 from reference.training import ReferenceTrainer
 from schemes import engine_layers, random_layers
 from shared import shared
+
+from microtrain import image, scheme
+from microtrain.graph import Graph
+from microtrain.importers.mcunet import import_mcunet
 
 PUBLISHED = {
     "mbv2-w0.35": ("49kb", "73kb", "99kb", "123kb", "138kb"),
@@ -63,7 +63,10 @@ def test_published_schemes(model: str, name: str) -> None:
     plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, 10)
     info = plan.info
     assert info.arena_lower_bound <= info.arena_bytes <= 1.05 * info.arena_lower_bound
-    assert info.total_bytes == info.table_bytes + info.state_bytes + info.derived_bytes + info.arena_bytes
+    assert (
+        info.total_bytes
+        == info.table_bytes + info.state_bytes + info.derived_bytes + info.arena_bytes
+    )
     published = json.loads(path.read_text())[model][name]
     convs = [i for i, op in enumerate(graph.ops) if op.name.startswith("conv_")]
     biases = sorted(i for i in layers if i in convs)
@@ -84,17 +87,27 @@ def test_a_step_stays_inside_its_plan(seed: int, operators: int) -> None:
     plan = E.Plan(E.Model(image.to_bytes(graph)), engine_layers(layers, graph), E.CROSS_ENTROPY)
     x = rng.integers(-128, 128, graph.tensors[graph.input].shape).astype(np.int8)
     # tiny buffers: what alignment to 8 bytes costs dominates
-    assert plan.info.arena_lower_bound <= plan.info.arena_bytes <= 1.25 * plan.info.arena_lower_bound + 128
+    assert (
+        plan.info.arena_lower_bound
+        <= plan.info.arena_bytes
+        <= 1.25 * plan.info.arena_lower_bound + 128
+    )
     session = E.Session(plan, seed=3, lr=0.01)
     assert high_water(session, lambda s: s.step(x, 0)) <= plan.info.total_bytes
 
 
 def test_too_little_memory_is_refused_with_the_numbers() -> None:
     graph = random_graph(np.random.default_rng(5), 4)
-    plan = E.Plan(E.Model(image.to_bytes(graph)), {len(graph.ops) - 1: E.Layer(True, E.ALL)}, E.CROSS_ENTROPY)
+    plan = E.Plan(
+        E.Model(image.to_bytes(graph)), {len(graph.ops) - 1: E.Layer(True, E.ALL)}, E.CROSS_ENTROPY
+    )
     with pytest.raises(E.EngineError) as caught:
         E.Session(plan, short=1)
-    assert (caught.value.code, caught.value.need, caught.value.have) == (-9, plan.info.total_bytes, plan.info.total_bytes - 1)
+    assert (caught.value.code, caught.value.need, caught.value.have) == (
+        -9,
+        plan.info.total_bytes,
+        plan.info.total_bytes - 1,
+    )
     with pytest.raises(E.EngineError) as caught:
         E.Plan(E.Model(image.to_bytes(graph)), {}, work_short=1)
     assert caught.value.code == -9

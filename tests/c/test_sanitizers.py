@@ -11,7 +11,13 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parents[1] / "build/engine/libmicrotrain-asan.so"
-FILES = ("test_step.py", "test_plan.py", "test_hostile.py", "test_golden_step.py", "test_alignment.py")
+FILES = (
+    "test_step.py",
+    "test_plan.py",
+    "test_hostile.py",
+    "test_golden_step.py",
+    "test_alignment.py",
+)
 
 
 def environment() -> dict[str, str]:
@@ -28,7 +34,14 @@ def environment() -> dict[str, str]:
 @pytest.mark.skipif("asan" in os.environ.get("MICROTRAIN_ENGINE", ""), reason="already inside")
 @pytest.mark.parametrize("name", FILES)
 def test_under_sanitizers(name: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-c", str(HERE.parent / "pytest.ini"), str(HERE / name)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-c",
+        str(HERE.parent / "pytest.ini"),
+        str(HERE / name),
+    ]
     result = subprocess.run(command, env=environment(), capture_output=True, text=True)
     assert result.returncode == 0, result.stdout[-4000:] + result.stderr[-4000:]
 
@@ -40,5 +53,7 @@ def test_the_sanitizers_are_awake() -> None:
         "p = ctypes.CDLL(None).malloc; p.restype = ctypes.c_void_p; p.argtypes = [ctypes.c_size_t];"
         "d = p(16); d = ctypes.c_void_p(d); lib.mt_sha256(d, ctypes.c_size_t(8), d)"
     )
-    result = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", code], env=environment(), capture_output=True, text=True
+    )
     assert result.returncode != 0 and "heap-buffer-overflow" in result.stderr

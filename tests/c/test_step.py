@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import engine as E
 import numpy as np
 import pytest
+from graphs import random_graph
 from hypothesis import given
 from hypothesis import strategies as st
-
-import engine as E
-from graphs import random_graph
-from microtrain import image
 from reference.training import ReferenceTrainer
 from schemes import engine_layers, random_layers
+
+from microtrain import image
 
 
 def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -> None:
@@ -34,12 +34,18 @@ def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -
 def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, operators, extreme)
-    lr = float(np.float32(2.0 ** rng.uniform(-9, 0))) if rng.random() < 0.5 else 2.0 ** int(rng.integers(-9, 1))
+    lr = (
+        float(np.float32(2.0 ** rng.uniform(-9, 0)))
+        if rng.random() < 0.5
+        else 2.0 ** int(rng.integers(-9, 1))
+    )
     exact = bool(rng.random() < 0.3)
     mse = bool(rng.random() < 0.3)
     probe = ReferenceTrainer(graph, {})
     layers = random_layers(rng, graph, len(probe.ops))
-    reference = ReferenceTrainer(graph, layers, "mse" if mse else "cross_entropy", seed=seed, lr=lr, exact=exact)
+    reference = ReferenceTrainer(
+        graph, layers, "mse" if mse else "cross_entropy", seed=seed, lr=lr, exact=exact
+    )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
     plan = E.Plan(model, engine_layers(layers, graph), E.MSE if mse else E.CROSS_ENTROPY)
     session = E.Session(plan, seed=seed, lr=lr)

@@ -8,8 +8,9 @@ says so (LiteRT's reference FULLY_CONNECTED).
 from __future__ import annotations
 
 import numpy as np
-from microtrain.graph import Graph, Kind, Op, Rounding, Tensor
 from numpy.typing import NDArray
+
+from microtrain.graph import Graph, Kind, Op, Rounding, Tensor
 
 Array = NDArray[np.int64]
 ADD_LEFT_SHIFT = 20

@@ -197,7 +197,9 @@ class ReferenceTrainer:
 
     def forward(self, x: NDArray[np.int8]) -> Array:
         graph = self.graph
-        self.values = {graph.input: np.asarray(x, np.int8).reshape(graph.tensors[graph.input].shape)}
+        self.values = {
+            graph.input: np.asarray(x, np.int8).reshape(graph.tensors[graph.input].shape)
+        }
         self.inside: dict[int, Any] = {}
         for index, original in enumerate(self.ops):
             op = self._with_biases(index)
@@ -217,7 +219,9 @@ class ReferenceTrainer:
     def _head(self, op: Op, source: Any) -> Array:
         x = self.values[op.inputs[0]].astype(np.int64).reshape(-1) - source.zero_point
         acc = op.weights.astype(np.int64) @ x + op.bias
-        pairs = [q31(float(np.float32(source.scale)) * float(s) * 65536.0) for s in op.weight_scale]
+        pairs = [
+            q31(float(np.float32(source.scale)) * float(s) * 65536.0) for s in op.weight_scale
+        ]
         mult = np.array([m for m, _ in pairs])
         shift = np.array([e for _, e in pairs])
         self.head_logits = requantize(acc, mult, shift)
@@ -305,7 +309,8 @@ class ReferenceTrainer:
         oh, ow = out_shape
         h, w = in_shape
         padded = np.zeros(
-            (max((oh - 1) * sh + kh, top + h), max((ow - 1) * sw + kw, left + w), channels), np.int64
+            (max((oh - 1) * sh + kh, top + h), max((ow - 1) * sw + kw, left + w), channels),
+            np.int64,
         )
         for ky in range(kh):
             for kx in range(kw):
@@ -361,7 +366,9 @@ class ReferenceTrainer:
         ones = np.ones((source.h, source.w, 1), np.int64)
         counts = windows(ones, whole, out, 0).sum(axis=(2, 3))
         share = ((1 << 15) + counts // 2) // counts
-        acc = self.spread(whole, lambda ky, kx: q * share, (source.h, source.w), (out.h, out.w), out.c)
+        acc = self.spread(
+            whole, lambda ky, kx: q * share, (source.h, source.w), (out.h, out.w), out.c
+        )
         return acc, exponent - 15
 
     def pool_is_exact(self, index: int) -> int | None:
@@ -372,10 +379,14 @@ class ReferenceTrainer:
         kernel = (source.h, source.w) if op.kind is Kind.MEAN else op.kernel
         stride, pads = (op.stride, op.pads[:2]) if op.kind is not Kind.MEAN else ((1, 1), (0, 0))
         n = kernel[0] * kernel[1]
-        apart = all(o == 1 or s >= k for o, s, k in zip((out.h, out.w), stride, kernel, strict=True))
+        apart = all(
+            o == 1 or s >= k for o, s, k in zip((out.h, out.w), stride, kernel, strict=True)
+        )
         within = not any(pads) and all(
             (o - 1) * s + k <= i
-            for o, s, k, i in zip((out.h, out.w), stride, kernel, (source.h, source.w), strict=True)
+            for o, s, k, i in zip(
+                (out.h, out.w), stride, kernel, (source.h, source.w), strict=True
+            )
         )
         return bit_length(n) - 1 if apart and within and n & (n - 1) == 0 else None
 
