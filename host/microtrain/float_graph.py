@@ -34,11 +34,15 @@ class FloatOp:
     channel_multiplier: int = 1
     weights: FloatArray | None = None
     bias: FloatArray | None = None
+    weight_scale: FloatArray | None = None  # per output channel, where the model has chosen them
 
 
 @dataclass
 class FloatGraph:
-    """Shapes (h, w, c) of all tensors and operators in execution order."""
+    """Shapes (h, w, c) of all tensors and operators in execution order.
+
+    `quantization` holds scale and zero point of the tensors for which the model has chosen them.
+    """
 
     shapes: list[Shape]
     ops: list[FloatOp] = field(default_factory=list)
@@ -46,6 +50,7 @@ class FloatGraph:
     output: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    quantization: dict[int, tuple[float, int]] = field(default_factory=dict)
 
 
 def run(graph: FloatGraph, x: FloatArray) -> dict[int, FloatArray]:

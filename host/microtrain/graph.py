@@ -49,6 +49,7 @@ class Rounding(IntEnum):
 
 
 WEIGHTED = frozenset({Kind.CONV2D, Kind.DEPTHWISE_CONV2D, Kind.LINEAR})
+KEEPS_SCALE = frozenset({Kind.AVERAGE_POOL, Kind.MAX_POOL, Kind.PAD, Kind.RESHAPE})
 
 
 @dataclass(frozen=True)

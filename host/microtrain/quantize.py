@@ -6,7 +6,7 @@ int8 with one scale per tensor whose range is observed on the calibration sample
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,12 @@ from microtrain.fixed_point import (
     quantize_multiplier,
 )
 from microtrain.float_graph import FloatGraph, FloatOp, run
-from microtrain.graph import Graph, Kind, Op, Rounding, Tensor, clamp_fields
+from microtrain.graph import KEEPS_SCALE, Graph, Kind, Op, Rounding, Tensor, clamp_fields
 from microtrain.importers.simplify import simplify
-from microtrain.importers.weights import weighted_op
+from microtrain.importers.weights import split_wide_weights, weighted_op
 from microtrain.validate import validate
 
 Method = Literal["minmax", "percentile", "mse"]
-KEEPS_SCALE = frozenset({Kind.AVERAGE_POOL, Kind.MAX_POOL, Kind.PAD, Kind.RESHAPE})
 _BATCH = 16
 _SAMPLED = 1 << 12  # values kept of one tensor and batch, for percentile and mse
 _BIAS_BITS = 24
@@ -32,16 +31,61 @@ _SCALE_FLOOR = 2.0**-12  # of the layer's largest weight scale
 
 
 def quantize(
-    graph: FloatGraph, samples: NDArray[np.float32], method: Method = "minmax",
+    graph: FloatGraph, samples: NDArray[np.float32] | None, method: Method = "minmax",
     percentile: float = 99.99,
 ) -> Graph:  # fmt: skip
     """The int8 graph of `graph`.
 
     `samples` (N, h, w, c) are calibration inputs in the network's real units. `method` chooses
     the clipping of activation ranges: `minmax` none, `percentile` keeps that share of values,
-    `mse` the range with the least squared rounding error. Raises DataError and
-    ModelError.
+    `mse` the range with the least squared rounding error. Quantisation that the graph has chosen
+    itself is kept; samples may be None if it has chosen all. Raises DataError and ModelError.
     """
+    for op in graph.ops:
+        arrays = [array for array in (op.weights, op.bias) if array is not None]
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise ModelError(f"operator {op.name!r}: its weights are not finite")
+    quantization = (
+        _chosen(graph) if samples is None else _calibrated(graph, samples, method, percentile)
+    )
+    result = Graph([], [], graph.input, graph.output, graph.metadata, graph.notes)
+    result.tensors = [
+        Tensor(*shape, *quantization.get(i, (1.0, 0))) for i, shape in enumerate(graph.shapes)
+    ]
+    result.ops = [_quantize_op(result, op) for op in graph.ops]
+    result.ops = [part for op in result.ops for part in (*split_wide_weights(result, op), op)]
+    simplify(result)
+    validate(result)
+    return result
+
+
+def _propagated(
+    graph: FloatGraph, quantization: dict[int, tuple[float, int]]
+) -> dict[int, tuple[float, int]]:
+    """Complete what is known with the operators that keep or fix the scale of their output."""
+    for op in graph.ops:
+        if op.kind is Kind.SOFTMAX:
+            quantization[op.output] = (1 / 256, -128)
+        elif op.kind in KEEPS_SCALE and op.inputs[0] in quantization:
+            quantization[op.output] = quantization[op.inputs[0]]
+    return quantization
+
+
+def _chosen(graph: FloatGraph) -> dict[int, tuple[float, int]]:
+    quantization = _propagated(graph, dict(graph.quantization))
+    for op in graph.ops:
+        for tensor in (*op.inputs, op.output):
+            if tensor not in quantization:
+                raise DataError(
+                    f"the model does not say how the tensors of operator {op.name!r} are "
+                    "quantised: give calibration samples (--calib FILE.npz, channels last)"
+                )
+    return quantization
+
+
+def _calibrated(
+    graph: FloatGraph, samples: NDArray[np.float32], method: Method, percentile: float
+) -> dict[int, tuple[float, int]]:
     h, w, c = graph.shapes[graph.input]
     if samples.size == 0 or samples[0].size != h * w * c:
         raise DataError(
@@ -52,26 +96,10 @@ def quantize(
     with np.errstate(over="ignore", invalid="ignore"):
         ranges = _ranges(graph, samples, method, percentile)
     for op in graph.ops:
-        arrays: list[Any] = [ranges[op.output]]
-        arrays += [a for a in (op.weights, op.bias) if a is not None]
-        if not all(np.isfinite(array).all() for array in arrays):
-            raise ModelError(f"operator {op.name!r}: its weights or outputs are not finite")
-    result = Graph([], [], graph.input, graph.output, graph.metadata, graph.notes)
-    quantization = {graph.input: _affine(*ranges[graph.input])}
-    for op in graph.ops:
-        if op.kind in KEEPS_SCALE:
-            quantization[op.output] = quantization[op.inputs[0]]
-        elif op.kind is Kind.SOFTMAX:
-            quantization[op.output] = (1 / 256, -128)
-        else:
-            quantization[op.output] = _affine(*ranges[op.output])
-    result.tensors = [
-        Tensor(*shape, *quantization.get(i, (1.0, 0))) for i, shape in enumerate(graph.shapes)
-    ]
-    result.ops = [_quantize_op(result, op) for op in graph.ops]
-    simplify(result)
-    validate(result)
-    return result
+        if not np.isfinite(ranges[op.output]).all():
+            raise ModelError(f"operator {op.name!r}: its outputs are not finite")
+    quantization = {index: _affine(*limits) for index, limits in ranges.items()}
+    return _propagated(graph, quantization | graph.quantization)
 
 
 def _affine(low: float, high: float) -> tuple[float, int]:
@@ -146,18 +174,26 @@ def _quantize_weighted(graph: Graph, op: FloatOp) -> Op:
     x = graph.tensors[op.inputs[0]]
     axis = 2 if op.kind is Kind.DEPTHWISE_CONV2D else 0
     others = tuple(i for i in range(op.weights.ndim) if i != axis)
-    scale = np.abs(op.weights).max(axis=others).astype(np.float64) / 127
-    # A channel without weights still needs a scale, one at which its bias fits comfortably.
-    floor = max(float(scale.max()) * _SCALE_FLOOR, 1e-9)
-    for_bias = np.abs(op.bias.astype(np.float64)) / (x.scale * (1 << _BIAS_BITS))
-    scale = np.maximum(np.maximum(scale, floor), for_bias).astype(np.float32)
-    shaped = scale.astype(np.float64).reshape(
-        [-1 if i == axis else 1 for i in range(op.weights.ndim)]
-    )
-    weights = np.clip(np.rint(op.weights / shaped), -127, 127).astype(np.int8)
+    scale = _weight_scale(op, others, x.scale) if op.weight_scale is None else op.weight_scale
+    shape = [-1 if i == axis else 1 for i in range(op.weights.ndim)]
+    shaped = scale.astype(np.float64).reshape(shape)
+    lowest = -127 if op.weight_scale is None else -128
+    weights = np.clip(np.rint(op.weights / shaped), lowest, 127).astype(np.int8)
     bias = np.rint(op.bias.astype(np.float64) / (x.scale * scale.astype(np.float64)))
     return weighted_op(
         graph, op.kind, op.name, op.inputs[0], op.output, weights, bias.astype(np.int32), scale,
         op.activation, kernel=op.kernel, stride=op.stride, pads=op.pads,
         channel_multiplier=op.channel_multiplier, rounding=Rounding.ONCE,
     )  # fmt: skip
+
+
+def _weight_scale(op: FloatOp, others: tuple[int, ...], input_scale: float) -> NDArray[np.float32]:
+    """The largest weight of each output channel is 127.
+
+    A channel without weights still needs a scale, one at which its bias fits comfortably.
+    """
+    assert op.weights is not None and op.bias is not None
+    scale = np.abs(op.weights).max(axis=others).astype(np.float64) / 127
+    floor = max(float(scale.max()) * _SCALE_FLOOR, 1e-9)
+    for_bias = np.abs(op.bias.astype(np.float64)) / (input_scale * (1 << _BIAS_BITS))
+    return np.maximum(np.maximum(scale, floor), for_bias).astype(np.float32)

@@ -45,14 +45,14 @@ class Net:
             self.weights(channels), self.positive(channels),
         )  # fmt: skip
 
-    def model(self) -> Any:
+    def model(self, opset: int = 17) -> Any:
         graph = helper.make_graph(
             self.nodes, "net",
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, self.shape)],
             [helper.make_tensor_value_info(self.value, TensorProto.FLOAT, [None] * self.rank)],
             self.initializers,
         )  # fmt: skip
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)])
         model.ir_version = 9
         return model
 
@@ -62,7 +62,52 @@ class Net:
 
     def run(self, x: Any) -> Any:
         """onnx.reference on a batch in ONNX layout."""
-        return ReferenceEvaluator(self.model()).run(None, {"x": x.astype(np.float32)})[0]
+        return ReferenceEvaluator(self.model(opset=19)).run(None, {"x": x.astype(np.float32)})[0]
+
+
+class QuantizedNet(Net):
+    """Operators between QuantizeLinear and DequantizeLinear, as onnxruntime writes them."""
+
+    def pair(self, scale: float, zero_point: int) -> str:
+        operands = (self.constant(scale), self.constant(zero_point, np.uint8))
+        self.add("QuantizeLinear", *operands)
+        return self.add("DequantizeLinear", *operands)
+
+    def quantized_weights(self, *shape: int, axis: int = 0, extreme: bool = False) -> str:
+        values = self.random.integers(-127, 128, shape)
+        if extreme:
+            values.flat[:3] = -128
+        scales = self.random.uniform(0.002, 0.01, shape[axis])
+        zeros = self.constant(np.zeros(shape[axis]), np.int8)
+        return self.fixed(self.constant(values, np.int8), self.constant(scales), zeros, axis)
+
+    def fixed(self, values: str, scale: str, zero: str, axis: int = 0) -> str:
+        before = self.value
+        name = self.add("DequantizeLinear", scale, zero, source=values, axis=axis)
+        self.value = before
+        return name
+
+
+def quantized_net() -> QuantizedNet:
+    net = QuantizedNet([1, 3, 8, 8])
+    net.pair(0.02, 120)
+    net.add("Conv", net.quantized_weights(6, 3, 3, 3, extreme=True), pads=[1, 1, 1, 1])
+    net.add("Relu")
+    first = net.pair(0.03, 0)
+    net.add("Conv", net.quantized_weights(6, 1, 3, 3), pads=[1, 1, 1, 1], group=6)
+    net.pair(0.02, 0)  # a relu that is only in the range
+    net.add("Conv", net.quantized_weights(6, 6, 1, 1))
+    net.pair(0.04, 100)
+    net.add("Add", first)
+    net.pair(0.05, 90)
+    net.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    net.pair(0.041, 95)
+    net.add("AveragePool", kernel_shape=[3, 3])  # of 9: no ties, which are rounded differently
+    net.pair(0.041, 95)
+    net.add("Flatten")
+    net.add("Gemm", net.quantized_weights(5, 24, extreme=True), net.weights(5), transB=1)
+    net.pair(0.06, 128)
+    return net
 
 
 def mobile_net() -> Net:

@@ -10,7 +10,7 @@ import pytest
 from executors import EXECUTORS
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx_models import Net, keras_net, mobile_net, signal_net
+from onnx_models import Net, keras_net, mobile_net, quantized_net, signal_net
 
 from microtrain import float_graph, image
 from microtrain.errors import ConversionError, DataError, MicrotrainError
@@ -112,6 +112,50 @@ def test_dead_channels_keep_their_bias(tmp_path: Path) -> None:
     op = graph.ops[0]
     scale = graph.tensors[graph.input].scale * float(op.weight_scale[3])
     assert op.bias[3] * scale == pytest.approx(2.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_quantised_models_keep_their_scales(executor: Any, tmp_path: Path) -> None:
+    """QuantizeLinear and DequantizeLinear executed in float differ by rounding only."""
+    net = quantized_net()
+    graph = import_onnx(net.save(tmp_path / "net.onnx"), None)
+    kinds = [op.kind.name for op in graph.ops]
+    assert kinds == [
+        "CONV2D", "CONV2D", "DEPTHWISE_CONV2D", "CONV2D", "ADD", "MAX_POOL", "REQUANTIZE",
+        "AVERAGE_POOL", "RESHAPE", "CONV2D", "LINEAR",
+    ]  # fmt: skip
+    assert [op.activation.name for op in graph.ops[1:4]] == ["RELU", "RANGE", "NONE"]
+    source, out = graph.tensors[graph.input], graph.tensors[graph.output]
+    assert (source.scale, source.zero_point) == (np.float32(0.02), -8)
+    run = executor(graph)
+    differences = []
+    for x in np.random.default_rng(0).integers(-128, 128, (40, 8, 8, 3)):
+        real = (x - source.zero_point) * source.scale
+        expected = net.run(real.transpose(2, 0, 1)[None]).ravel()
+        expected = np.rint(expected / out.scale) + out.zero_point
+        differences.append(np.abs(run(x.astype(np.int8)).ravel() - expected))
+    assert np.max(differences) <= 1
+    assert np.mean(differences) < 0.1
+
+
+def test_old_operator_sets(tmp_path: Path) -> None:
+    """Axes and bounds as attributes, as operator set 10 has them."""
+    net = Net([1, 3, 5])
+    net.add("Unsqueeze", axes=[2])
+    net.add("Conv", net.weights(4, 3, 1, 2))
+    net.add("Clip", min=0.0, max=6.0)
+    net.add("Squeeze", axes=[2])
+    net.add("ReduceMean", axes=[2], keepdims=0)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(net.model(opset=10).SerializeToString())
+    graph = read_float_graph(path)
+    assert [op.kind for op in graph.ops] == [Kind.CONV2D, Kind.MEAN]
+    assert graph.ops[0].activation is Activation.RELU6
+
+
+def test_a_float_model_needs_calibration(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="--calib"):
+        import_onnx(mobile_net().save(tmp_path / "net.onnx"), None)
 
 
 def refusal(net: Net) -> str:

@@ -1,4 +1,4 @@
-"""Import float ONNX models by post-training quantisation with calibration data.
+"""Import ONNX models: float ones by post-training quantisation, quantised ones as they are.
 
 ONNX is channels-first; the image is channels-last, and so is calibration data: (N, h, w, c) for
 images, (N, w, c) for windows of a signal, (N, c) for vectors, in the model's real units.
@@ -23,15 +23,19 @@ from microtrain.quantize import Method, quantize
 
 def import_onnx(
     path: Path,
-    calibration: NDArray[np.float32],
+    calibration: NDArray[np.float32] | None,
     method: Method = "minmax",
     percentile: float = 99.99,
 ) -> Graph:
-    """The int8 graph of a float .onnx file. Raises ConversionError and DataError.
+    """The int8 graph of an .onnx file. Raises ConversionError and DataError.
 
-    `calibration` is channels-last (see above); `method` and `percentile` go to `quantize`.
+    `calibration` is channels-last (see above); `method` and `percentile` go to `quantize`. A model
+    quantised already (QuantizeLinear and DequantizeLinear around its operators) needs none: its
+    scales are kept, and outputs differ from float execution of the pairs by rounding only.
     """
     graph = read_float_graph(path)
+    if calibration is None:
+        return _quantized(path, graph, None, method, percentile)
     samples = np.asarray(calibration, np.float32)
     if samples.ndim < 2 or samples.size == 0:
         raise DataError(f"calibration data has the shape {samples.shape}; one sample a row needed")
@@ -42,10 +46,19 @@ def import_onnx(
             f"calibration samples have the shape {samples.shape[1:]}, the model wants {(h, w, c)} "
             "(height, width, channels; channels last)"
         )
+    return _quantized(path, graph, samples.reshape(-1, h, w, c), method, percentile)
+
+
+def _quantized(
+    path: Path, graph: FloatGraph, samples: NDArray[np.float32] | None, method: Method,
+    percentile: float,
+) -> Graph:  # fmt: skip
     try:
-        return quantize(graph, samples.reshape(-1, h, w, c), method, percentile)
+        return quantize(graph, samples, method, percentile)
     except ModelError as error:
         raise ConversionError(f"{path}: {error}") from None
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
 
 
 def load_calibration(path: Path) -> NDArray[np.float32]:

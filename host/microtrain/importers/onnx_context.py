@@ -6,21 +6,23 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import helper
+from onnx.reference import ReferenceEvaluator
 
 from microtrain import fixed_point
 from microtrain.errors import ConversionError
 from microtrain.float_graph import FloatGraph, FloatOp
-from microtrain.graph import MAX_NAME_BYTES, Kind
+from microtrain.graph import KEEPS_SCALE, MAX_NAME_BYTES, Kind
 from microtrain.importers.onnx_values import Activation, Value, canonical, our_shape
 
 
 class Context:
     """The graph being built and the node being converted."""
 
-    def __init__(self, source: Any, metadata: dict[str, Any]) -> None:
-        self.source = source
+    def __init__(self, source: Any, opsets: list[Any], metadata: dict[str, Any]) -> None:
+        self.source, self.opsets = source, opsets
         self.graph = FloatGraph([], metadata=metadata)
         self.values: dict[str, Value] = {}
         self.node: Any = None
@@ -28,6 +30,22 @@ class Context:
         self.uses.update(output.name for output in source.output)
         self.names: set[str] = set()
         self.shared: set[str] = set()  # values whose tensor has readers under another name
+        self.scales: dict[str, tuple[NDArray[np.float32], int]] = {}  # of weights, with the axis
+
+    def evaluate(self, feeds: dict[str, Any]) -> list[Any]:
+        """The current node's outputs for constant inputs, by onnx's reference implementation."""
+        inputs = [
+            helper.make_tensor_value_info(n, helper.np_dtype_to_tensor_dtype(v.dtype), v.shape)
+            for n, v in feeds.items()
+        ]
+        outputs = [onnx.ValueInfoProto(name=name) for name in self.node.output if name]
+        graph = helper.make_graph([self.node], "node", inputs, outputs)
+        model = helper.make_model(graph, opset_imports=self.opsets)
+        try:
+            return list(ReferenceEvaluator(model).run(None, feeds))
+        except Exception as error:  # whatever the evaluator raises on operands it cannot handle
+            shapes = [list(v.shape) for v in feeds.values()]
+            raise ConversionError(f"cannot be computed at import on {shapes}: {error}") from error
 
     # Access
 
@@ -68,6 +86,13 @@ class Context:
             raise ConversionError(f"its {what} (input {position}) are missing")
         return value
 
+    def weight_scale(self, axis: int, channels: int) -> NDArray[np.float32] | None:
+        """The scales of weights (input 1) that came quantised along the output channels."""
+        scales, given_axis = self.scales.get(self.node.input[1], (None, 0))
+        if scales is None or (scales.size > 1 and given_axis != axis):
+            return None
+        return np.broadcast_to(scales.ravel(), (channels,)).astype(np.float32)
+
     def integers(self, position: int, name: str) -> list[int] | None:
         """Integers that newer versions of an operator take as an input, older as an attribute."""
         value = self.constant(position, name)
@@ -95,7 +120,7 @@ class Context:
         if self.uses[name] != 1 or name in self.shared:
             return None
         for op in reversed(self.graph.ops):
-            if op.output == value.tensor:
+            if op.output == value.tensor and value.tensor not in self.graph.quantization:
                 return op if op.activation is fixed_point.Activation.NONE else None
         return None
 
@@ -127,6 +152,10 @@ class Context:
         out = len(self.graph.shapes) - 1
         name = self.unique(name or self.label())
         self.graph.ops.append(FloatOp(name, kind, inputs or (source,), out, **fields))
+        if kind is Kind.SOFTMAX:
+            self.graph.quantization[out] = (1 / 256, -128)
+        elif kind in KEEPS_SCALE and source in self.graph.quantization:
+            self.graph.quantization[out] = self.graph.quantization[source]
         return Activation(out, canonical(onnx_shape))
 
     def give(self, value: Value) -> None:

@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.reference
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from microtrain import fixed_point
 from microtrain.errors import ConversionError
 from microtrain.float_graph import FloatGraph
-from microtrain.graph import MAX_ELEMENTS, WEIGHTED, Kind
+from microtrain.graph import KEEPS_SCALE, MAX_ELEMENTS, WEIGHTED, Kind
 from microtrain.importers.onnx_context import Context
 from microtrain.importers.onnx_values import Activation, canonical, our_shape
 
@@ -28,7 +27,7 @@ _MALFORMED = (ValueError, TypeError, IndexError, KeyError, AttributeError, Overf
 
 def convert(model: Any, metadata: dict[str, Any]) -> FloatGraph:
     """The float graph of a checked ONNX model. Raises ConversionError."""
-    return _Converter(model.graph, metadata).run()
+    return _Converter(model.graph, list(model.opset_import), metadata).run()
 
 
 class _Converter(Context):
@@ -117,13 +116,27 @@ class _Converter(Context):
         handler(self)
 
     def _fold_constants(self) -> None:
+        if self.node.op_type == "DequantizeLinear":
+            self._dequantize_constant()
+            return
         feeds = {name: self.values[name] for name in self.node.input if name}
-        try:
-            results: Any = onnx.reference.ReferenceEvaluator(self.node).run(None, feeds)
-        except Exception as error:  # whatever the evaluator raises on constants it cannot handle
-            raise ConversionError(f"cannot be computed at import: {error}") from error
+        results = self.evaluate(feeds)
         for name, result in zip(self.node.output, results, strict=False):
             self.values[name] = np.asarray(result)
+
+    def _dequantize_constant(self) -> None:
+        """Weights that came quantised: their scales are kept, if they are symmetric."""
+        q, scale = self.required(0, "weights"), self.required(1, "scale").astype(np.float32)
+        zero, axis = self.constant(2, "zero point"), self.attribute("axis", 1)
+        shape = [-1 if i == axis % max(q.ndim, 1) else 1 for i in range(q.ndim)]
+        if scale.size == 1:
+            shape = [1] * q.ndim
+        shifted = q.astype(np.float64)
+        if zero is not None and zero.any():
+            shifted -= zero.astype(np.float64).reshape(shape)
+        elif (scale > 0).all():
+            self.scales[self.node.output[0]] = (scale, axis)
+        self.values[self.node.output[0]] = shifted * scale.astype(np.float64).reshape(shape)
 
     # Nodes
 
@@ -138,6 +151,7 @@ class _Converter(Context):
         if in_c * group != channels:
             raise ConversionError(f"weights for {in_c * group} channels, the input has {channels}")
         fields = self.windows(value, list(weights.shape[4 - len(value.shape) + 2 :]))
+        fields["weight_scale"] = self.weight_scale(0, out_c)
         fields["bias"] = np.zeros(out_c, np.float32) if bias is None else bias.astype(np.float32)
         if group == 1:
             kind = Kind.CONV2D
@@ -152,7 +166,9 @@ class _Converter(Context):
             )
         self.emit_windows(kind, value, out_c, fields)
 
-    def linear(self, weights: NDArray[Any], bias: NDArray[Any] | None) -> None:
+    def linear(
+        self, weights: NDArray[Any], bias: NDArray[Any] | None, scale: NDArray[Any] | None
+    ) -> None:
         """weights (in, out) applied to [1, in]; the columns follow our storage order."""
         value = self.activation()
         size = value.places.size
@@ -169,21 +185,27 @@ class _Converter(Context):
         bias = np.broadcast_to(bias.ravel(), (out,)).astype(np.float32)
         shape = (*value.shape[:-1], out)
         result = self.emit(
-            Kind.LINEAR, value.tensor, (1, 1, out), (1, out), weights=ours, bias=bias
-        )
+            Kind.LINEAR, value.tensor, (1, 1, out), (1, out), weights=ours, bias=bias,
+            weight_scale=scale,
+        )  # fmt: skip
         self.give(Activation(result.tensor, result.places.reshape(shape)))
 
     def gemm(self) -> None:
         if self.attribute("transA", 0):
             raise ConversionError("transA is not supported")
         weights, bias = self.required(1, "weights"), self.constant(2, "bias")
-        weights = weights.T if self.attribute("transB", 0) else weights
-        weights = weights * self.attribute("alpha", 1.0)
-        self.linear(weights, None if bias is None else bias * self.attribute("beta", 1.0))
+        transposed, alpha = self.attribute("transB", 0), self.attribute("alpha", 1.0)
+        weights = weights.T if transposed else weights
+        scale = self.weight_scale(0 if transposed else 1, weights.shape[-1])
+        self.linear(
+            weights * alpha,
+            None if bias is None else bias * self.attribute("beta", 1.0),
+            scale if alpha == 1 else None,
+        )
 
     def matmul(self) -> None:
         weights = self.required(1, "weights")
-        self.linear(weights, None)
+        self.linear(weights, None, self.weight_scale(1, weights.shape[-1]))
 
     def affine(self, factor: NDArray[Any], offset: NDArray[Any]) -> None:
         """y = factor · x + offset for each channel, folded into the operator before."""
@@ -197,6 +219,8 @@ class _Converter(Context):
             )
             op.weights = (op.weights * column).astype(np.float32)
             op.bias = (op.bias * factor + offset).astype(np.float32)
+            if (factor != 1).any():
+                op.weight_scale = None
             self.give(value)
             return
         value = self.canonical_input()
@@ -375,6 +399,39 @@ class _Converter(Context):
         result = self.emit(Kind.SOFTMAX, value.tensor, shape, (1, shape[2]))
         self.give(Activation(result.tensor, value.places))
 
+    # Quantised models: QuantizeLinear and DequantizeLinear in pairs
+
+    def quantize(self) -> None:
+        """Take over scale and zero point that the model has chosen for a tensor."""
+        value = self.activation()
+        scale, zero = self.required(1, "scale"), self.constant(2, "zero point")
+        if zero is None:
+            zero = np.zeros(1, np.uint8)
+        if scale.size != 1 or zero.size != 1 or zero.dtype not in (np.int8, np.uint8):
+            raise ConversionError("activations need one scale and an int8 or uint8 zero point")
+        shift = 128 if zero.dtype == np.uint8 else 0
+        chosen = (float(np.float32(scale.ravel()[0])), int(zero.ravel()[0]) - shift)
+        if not (np.isfinite(chosen[0]) and chosen[0] > 0):
+            raise ConversionError(f"scale {chosen[0]} is not positive")
+        producer = next((op for op in self.graph.ops if op.output == value.tensor), None)
+        known = self.graph.quantization.get(value.tensor)
+        if known is None and producer is not None and producer.kind in KEEPS_SCALE:
+            known = (0.0, 0)  # unknown, but not to be chosen here
+        if known not in (None, chosen):
+            shape = self.graph.shapes[value.tensor]
+            result = self.emit(Kind.REQUANTIZE, value.tensor, shape, (1, shape[2], *shape[:2]))
+            value = Activation(result.tensor, value.places)
+        elif (
+            producer is not None
+            and producer.kind in WEIGHTED
+            and producer.activation is fixed_point.Activation.NONE
+            and chosen[1] == -128
+        ):
+            # Quantisers leave out a relu that the range implies.
+            producer.activation = fixed_point.Activation.RANGE
+        self.graph.quantization[value.tensor] = chosen
+        self.give(value)
+
     # Layout: only `places` changes
 
     def view(self) -> None:
@@ -384,11 +441,7 @@ class _Converter(Context):
         for position, name in enumerate(self.node.input[1:], 1):
             if name:
                 feeds[name] = self.constant(position, "operand")
-        try:
-            results: Any = onnx.reference.ReferenceEvaluator(self.node).run(None, feeds)
-        except Exception as error:  # whatever the evaluator raises on impossible shapes
-            raise ConversionError(f"impossible on {list(value.shape)}: {error}") from error
-        places = np.asarray(results[0])
+        places = np.asarray(self.evaluate(feeds)[0])
         if places.size != value.places.size or places.ndim > 8:
             raise ConversionError(f"turns {list(value.shape)} into {list(places.shape)}")
         self.give(Activation(value.tensor, places))
@@ -406,6 +459,7 @@ HANDLERS: dict[str, Callable[[_Converter], None]] = {
     "AveragePool": _Converter.pool,
     "BatchNormalization": _Converter.batch_normalization,
     "Cast": _Converter.identity,
+    "DequantizeLinear": _Converter.identity,
     "Clip": _Converter.clip,
     "Conv": _Converter.conv,
     "Div": _Converter.arithmetic,
@@ -419,6 +473,7 @@ HANDLERS: dict[str, Callable[[_Converter], None]] = {
     "MaxPool": _Converter.pool,
     "Mul": _Converter.arithmetic,
     "Pad": _Converter.pad,
+    "QuantizeLinear": _Converter.quantize,
     "ReduceMean": _Converter.reduce_mean,
     "Relu": _Converter.relu,
     "Reshape": _Converter.view,

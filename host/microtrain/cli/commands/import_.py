@@ -35,7 +35,7 @@ def command(
     model: Path, output: Path, calib: Path | None, method: str, percentile: float,
     resolution: int | None, labels: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
-    """Convert MODEL (.tflite int8, .onnx float, MCUNet .npz) to a model image.
+    """Convert MODEL (.tflite int8, .onnx float or quantised, MCUNet .npz) to a model image.
 
     Example: microtrain import net.onnx --calib samples.npz -o net.mtm
     """
@@ -65,12 +65,8 @@ def _imported(
     if model.suffix == ".onnx":
         from microtrain.importers.onnx import import_onnx, load_calibration
 
-        if calib is None:
-            raise ConversionError(
-                f"{model}: a float model is quantised with samples of real data: give --calib "
-                "FILE.npz with a float array x, channels last"
-            )
-        return import_onnx(model, load_calibration(calib), method, percentile)  # type: ignore[arg-type]
+        samples = None if calib is None else load_calibration(calib)
+        return import_onnx(model, samples, method, percentile)  # type: ignore[arg-type]
     if calib is not None:
         raise ConversionError(f"--calib is for float .onnx models, {model.name} is quantised")
     if resolution is not None:
