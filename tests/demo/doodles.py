@@ -66,7 +66,8 @@ def learn(console: Console, epochs: int) -> list[dict[str, Any]]:
                                "--seed", SEED):
                 log.write(json.dumps({"scheme": name, **event}) + "\n")
                 if event["event"] == "step":
-                    progress.update(task, advance=1, now=f"loss {event['loss']:.3f}")
+                    progress.update(task, completed=event["step"],
+                                    now=f"loss {event['loss']:.3f}")
             runs.append({"scheme": name, **event})
     return runs
 

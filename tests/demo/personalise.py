@@ -67,19 +67,18 @@ def personalise(console: Console, image: Path, held_out: list[int]) -> list[dict
             test = write_npz(OUT / f"person{person}_test.npz", *dataset(rest))
             for name, (scheme, lr) in SCHEMES.items():
                 task = progress.add_task(f"person {person}, {name}", total=EPOCHS * len(x), now="")
-                losses = []
-                event: dict[str, Any] = {}
+                events: list[dict[str, Any]] = []
                 for event in lines("train", "--port", "virtual", "--model", image, "--data", train,
                                    "--val", test, "--scheme", scheme, "--epochs", EPOCHS,
                                    "--lr", lr, "--schedule", SCHEDULE, "--seed", SEED):
-                    tagged = {"person": person, "scheme": name, **event}
-                    log.write(json.dumps(tagged) + "\n")
+                    log.write(json.dumps({"person": person, "scheme": name, **event}) + "\n")
+                    events.append(event)
                     if event["event"] == "step":
-                        losses.append(event["loss"])
-                        progress.update(task, completed=len(losses), now=f"loss {losses[-1]:.3f}")
-                runs.append({"person": person, "scheme": name, "losses": losses, **event})
-                progress.update(task, now=f"{event['val_accuracy_before']:.3f} -> "
-                                          f"{event['val_accuracy_after']:.3f}")
+                        progress.update(task, completed=event["step"],
+                                        now=f"loss {event['loss']:.3f}")
+                runs.append({"person": person, "scheme": name, "events": events, **events[-1]})
+                progress.update(task, now=f"{runs[-1]['val_accuracy_before']:.3f} -> "
+                                          f"{runs[-1]['val_accuracy_after']:.3f}")
     return runs
 
 

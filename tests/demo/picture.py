@@ -12,49 +12,82 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
+from microtrain.run.plot import running_mean
+
 BEFORE = "#b8bcc2"
 COLOURS = {"last": "#4477aa", "bias": "#ddaa33", "sparse": "#228855"}
-SMOOTHING = 40  # steps of the running mean of the loss
+LABELS = {"last": "last: the classifier", "bias": "bias: all biases, the classifier",
+          "sparse": "sparse: some channels of the last blocks"}
+SMOOTHING = 70  # samples that the running mean of the loss covers
+
+Run = dict[str, Any]
 
 
-def draw(runs: list[dict[str, Any]], path: Path) -> None:
-    """Write the picture. `runs` are the `done` events with person, scheme and losses."""
+def draw(runs: list[Run], path: Path) -> None:
+    """Write the picture. `runs` are the `done` events with person, scheme and events."""
     style: Any = {"font.size": 10, "axes.spines.top": False, "axes.spines.right": False,
                   "axes.titlesize": 11, "axes.titleweight": "bold", "axes.titlelocation": "left",
                   "axes.titlepad": 12, "axes.edgecolor": "#888888", "axes.grid": True,
                   "grid.color": "#e8e8e8", "axes.axisbelow": True, "legend.frameon": False,
-                  "figure.constrained_layout.w_pad": 0.12, "figure.constrained_layout.h_pad": 0.1}
+                  "figure.constrained_layout.w_pad": 0.14,
+                  "figure.constrained_layout.h_pad": 0.12}
     with mpl.rc_context(style):
-        figure, (loss, bars, ram) = plt.subplots(
-            1, 3, figsize=(14, 4.9), layout="constrained", width_ratios=(1.1, 1.25, 1))
+        figure, axes = plt.subplots(2, 2, figsize=(12.5, 9), layout="constrained")
         figure.suptitle("A watch learns how two new people move: int8 training on the virtual "
-                        "board", x=0.01, ha="left", fontsize=14, fontweight="bold")
-        _losses(loss, runs)
-        _accuracies(bars, runs)
-        _memory(ram, runs)
+                        "board", x=0.01, ha="left", fontsize=15, fontweight="bold")
+        _losses(axes[0, 0], runs)
+        _learning(axes[0, 1], runs)
+        _accuracies(axes[1, 0], runs)
+        _memory(axes[1, 1], runs)
         figure.savefig(path, dpi=150)
         plt.close(figure)
 
 
-def _smooth(values: list[float]) -> np.ndarray:
-    window = np.ones(min(SMOOTHING, len(values)))
-    return np.convolve(values, window / window.size, mode="valid")
+def _of(runs: list[Run], scheme: str) -> list[Run]:
+    return [run for run in runs if run["scheme"] == scheme]
 
 
-def _losses(axes: Axes, runs: list[dict[str, Any]]) -> None:
+def _values(run: Run, kind: str, *keys: str) -> list[np.ndarray]:
+    chosen = [event for event in run["events"] if event["event"] == kind]
+    return [np.array([event[key] for event in chosen]) for key in keys]
+
+
+def _losses(axes: Axes, runs: list[Run]) -> None:
     for name, colour in COLOURS.items():
-        curves = [_smooth(run["losses"]) for run in runs if run["scheme"] == name]
-        for curve in curves:
-            axes.plot(curve, color=colour, linewidth=0.8, alpha=0.35)
-        shortest = min(map(len, curves))
-        axes.plot(np.mean([curve[:shortest] for curve in curves], axis=0), color=colour,
-                  linewidth=2.2, label=name)
+        curves = []
+        for run in _of(runs, name):
+            step, loss, samples = _values(run, "step", "step", "loss", "samples")
+            curve = running_mean(loss, samples, SMOOTHING)
+            keep = step >= SMOOTHING
+            axes.plot(step[keep], curve[keep], color=colour, linewidth=0.9, alpha=0.4)
+            curves.append((step[keep], curve[keep]))
+        grid = np.arange(SMOOTHING, curves[0][0][-1] + 1)
+        mean = np.mean([np.interp(grid, *curve) for curve in curves], axis=0)
+        axes.plot(grid, mean, color=colour, linewidth=2.4, label=LABELS[name])
     axes.set(title="Training loss", xlabel="samples learned from, one at a time",
-             ylabel=f"cross-entropy, running mean of {SMOOTHING}", ylim=(0, None))
-    axes.legend(title="scheme (thin: one person)")
+             ylabel=f"cross-entropy, mean of the last {SMOOTHING}", ylim=(0, None),
+             xlim=(0, None))
+    axes.legend(title="what is trained (thin: one person)", alignment="left")
 
 
-def _accuracies(axes: Axes, runs: list[dict[str, Any]]) -> None:
+def _learning(axes: Axes, runs: list[Run]) -> None:
+    for name, colour in COLOURS.items():
+        curves = []
+        for run in _of(runs, name):
+            step, accuracy = _values(run, "eval", "step", "accuracy")
+            axes.plot(step, 100 * accuracy, color=colour, linewidth=0.9, alpha=0.4)
+            curves.append(100 * accuracy)
+        mean = np.mean(curves, axis=0)
+        axes.plot(step, mean, "o-", color=colour, linewidth=2.4, markersize=5)
+        axes.annotate(f"{name}  {mean[-1]:.0f} %", (step[-1], mean[-1]), (8, 0), va="center",
+                      textcoords="offset points", color=colour, fontweight="bold")
+    axes.margins(x=0.02)
+    axes.set(title="Accuracy on what the person does later", ylabel="%",
+             xlabel="samples learned from, one at a time",
+             xlim=(0, 1.25 * float(step[-1])), xticks=step)
+
+
+def _accuracies(axes: Axes, runs: list[Run]) -> None:
     people = sorted({run["person"] for run in runs})
     width = 0.2
     for group, person in enumerate(people):
@@ -66,26 +99,26 @@ def _accuracies(axes: Axes, runs: list[dict[str, Any]]) -> None:
             x = group + (place - (len(shown) - 1) / 2) * width
             axes.bar(x, 100 * value, width * 0.92, color=colour,
                      label=label if group == 0 else None)
-            axes.text(x, 100 * value + 1, f"{100 * value:.0f}", ha="center", fontsize=9)
-    axes.set(title="Accuracy on the rest of the person's recordings", ylabel="%", ylim=(0, 112),
+            axes.text(x, 100 * value + 1, f"{100 * value:.0f}", ha="center", fontsize=10)
+    axes.set(title="Before and after", ylabel="accuracy (%)", ylim=(0, 112),
              yticks=range(0, 101, 20), xticks=range(len(people)),
              xticklabels=[f"person {person}" for person in people])
     axes.grid(axis="x", visible=False)
-    axes.legend(loc="upper center", ncols=4, fontsize=9, columnspacing=1.0, handlelength=1.0)
+    axes.legend(loc="upper center", ncols=4, columnspacing=1.2, handlelength=1.0)
 
 
-def _memory(axes: Axes, runs: list[dict[str, Any]]) -> None:
+def _memory(axes: Axes, runs: list[Run]) -> None:
     for name, colour in COLOURS.items():
-        mine = [run for run in runs if run["scheme"] == name]
+        mine = _of(runs, name)
         kib = mine[0]["total_ram_bytes"] / 1024
         before, after = (100 * float(np.mean([run[key] for run in mine]))
                          for key in ("val_accuracy_before", "val_accuracy_after"))
-        axes.plot([kib, kib], [before, after], color=colour, linewidth=1.2, alpha=0.6)
+        axes.plot([kib, kib], [before, after], color=colour, linewidth=1.4, alpha=0.6)
         axes.plot(kib, before, "o", color=BEFORE, markersize=7)
-        axes.plot(kib, after, "o", color=colour, markersize=10)
-        axes.annotate(f"{name}\n{kib:.1f} KiB", (kib, after), (0, 10), ha="center",
-                      textcoords="offset points", fontsize=9)
+        axes.plot(kib, after, "o", color=colour, markersize=11)
+        axes.annotate(f"{name}\n{kib:.1f} KiB", (kib, after), (0, 11), ha="center",
+                      textcoords="offset points")
     axes.margins(x=0.25, y=0.25)
     axes.set_xlim(left=0)
-    axes.set(title="What it costs", xlabel="RAM a training step needs (KiB)",
+    axes.set(title="What it costs", xlabel="RAM that a training step needs, all in all (KiB)",
              ylabel="accuracy, mean of both people (%)")

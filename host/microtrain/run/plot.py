@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from microtrain.errors import MicrotrainError
 from microtrain.run.board import Event
 
-WINDOW = 1 / 20  # of the run: what the running mean of the loss covers
+WINDOW = 1 / 20  # share of the run that the running mean of the loss covers
 
 
 def draw(events: Sequence[Event], title: str, path: Path) -> None:
@@ -42,7 +42,8 @@ def draw(events: Sequence[Event], title: str, path: Path) -> None:
         loss = np.array([event["loss"] for event in steps])
         weight = np.array([event["samples"] for event in steps])
         axes[0].plot(at, loss, color="#4477aa", alpha=0.25, linewidth=0.8)
-        axes[0].plot(at, running_mean(loss, weight), color="#4477aa", linewidth=2)
+        span = max(1, round(weight.sum() * WINDOW))
+        axes[0].plot(at, running_mean(loss, weight, span), color="#4477aa", linewidth=2)
         axes[0].set(ylabel="training loss, running mean", ylim=(0, None))
         epochs = [event for event in events if event["event"] == "epoch"]
         name = "loss" if any(event["accuracy"] is None for event in steps) else "accuracy"
@@ -62,10 +63,11 @@ def draw(events: Sequence[Event], title: str, path: Path) -> None:
             plt.close(figure)
 
 
-def running_mean(values: NDArray[np.float64], weight: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Mean of `values` over the last WINDOW of all samples, each weighing `weight` samples."""
+def running_mean(
+    values: NDArray[np.float64], weight: NDArray[np.int64], span: int
+) -> NDArray[np.float64]:
+    """Mean of `values`, each weighing `weight` samples, over the last `span` samples or more."""
     total = np.cumsum(np.append(0, values * weight))
     count = np.cumsum(np.append(0, weight))
-    begin = np.searchsorted(count, count[1:] - max(1, count[-1] * WINDOW), "left")
-    begin = np.minimum(begin, np.arange(len(values)))
+    begin = np.searchsorted(count, np.maximum(count[1:] - span, 0), "right") - 1
     return (total[1:] - total[begin]) / (count[1:] - count[begin])
