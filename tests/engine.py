@@ -1,6 +1,7 @@
 """The C engine through ctypes: the same core as on a board, compiled as a shared library.
 
-MICROTRAIN_ENGINE names the library (default build/engine/libmicrotrain.so); `make engine` builds it plain and with sanitizers.
+MICROTRAIN_ENGINE names the library (default build/engine/libmicrotrain.so); `make engine` builds
+it plain and with sanitizers.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class Tensor(C.Structure):
 
 class Op(C.Structure):
     _fields_ = [
-        ("kind", C.c_uint8), ("activation", C.c_uint8), ("act_min", C.c_int8), ("act_max", C.c_int8),
+        ("kind", C.c_uint8), ("activation", C.c_uint8),
+        ("act_min", C.c_int8), ("act_max", C.c_int8),
         ("input", C.c_uint16 * 2), ("output", C.c_uint16), ("rest", C.c_uint8 * 86),
     ]  # fmt: skip
 
@@ -76,7 +78,9 @@ class PlanInfo(C.Structure):
             "arena_bytes", "arena_lower_bound", "state_bytes", "derived_bytes", "table_bytes",
             "total_bytes", "trainable_bytes", "classes", "peak_op",
         )
-    ] + [("peak_backward", C.c_bool), ("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
+    ] + [
+        ("peak_backward", C.c_bool), ("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64),
+    ]  # fmt: skip
 
 
 class CPlan(C.Structure):
@@ -91,7 +95,9 @@ class CPlan(C.Structure):
 class LayerInfo(C.Structure):
     _fields_ = [
         (name, C.c_uint32)
-        for name in ("trained_weights", "trained_bias", "saved_bytes", "mask_bytes", "scratch_bytes")
+        for name in (
+            "trained_weights", "trained_bias", "saved_bytes", "mask_bytes",
+        )
     ] + [("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
 
 
@@ -200,9 +206,13 @@ class Plan:
     """A step planned for `layers` (operator index -> Layer)."""
 
     def __init__(
-        self, model: Model, layers: dict[int, Layer] | None = None, loss: int = 0, new_classes: int = 0,
+        self,
+        model: Model,
+        layers: dict[int, Layer] | None = None,
+        loss: int = 0,
+        new_classes: int = 0,
         work_short: int = 0,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
         for index, layer in (layers or {}).items():

@@ -185,7 +185,6 @@ typedef struct {
 typedef struct { // of one operator, for reports
     uint32_t trained_weights, trained_bias; // parameters
     uint32_t saved_bytes, mask_bytes; // kept from forward to backward
-    uint32_t scratch_bytes;
     uint64_t forward_macs, backward_macs;
 } mt_layer_info_t;
 

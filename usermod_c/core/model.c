@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "error.h"
 #include "sha256.h"
 
 #define HEADER_BYTES 96
@@ -21,13 +22,6 @@ typedef struct { // the first 96 bytes
     uint8_t reserved[20];
 } header_t;
 
-
-static int fail(mt_error_t *error, int code, int32_t op, uint32_t need, uint32_t have) {
-    if (error) {
-        *error = (mt_error_t) {code, op, need, have};
-    }
-    return code;
-}
 
 // True where [offset, offset + count * size) lies in the file behind the header and is aligned.
 static bool inside(const mt_model_t *m, uint32_t offset, uint64_t count, uint32_t size, uint32_t alignment) {
@@ -85,19 +79,19 @@ static int read_parameters(const mt_model_t *m, const mt_op_t *op, int32_t index
         terms = mt_tensor_size(in);
     }
     if (!inside(m, op->weights, terms * out->c, 1, 16)) {
-        return fail(error, MT_ERR_CORRUPT, index, 32, op->weights);
+        return mt_fail(error, MT_ERR_CORRUPT, index, 32, op->weights);
     }
     const uint32_t tables[5] = {op->bias, op->fold, op->mult, op->shift, op->weight_scale};
     for (int i = 0; i < 5; i++) {
         uint32_t size = i == 3 ? 1 : 4;
         if (!inside(m, tables[i], out->c, size, size)) {
-            return fail(error, MT_ERR_CORRUPT, index, 36 + 4 * (uint32_t)i, tables[i]);
+            return mt_fail(error, MT_ERR_CORRUPT, index, 36 + 4 * (uint32_t)i, tables[i]);
         }
     }
     // |x| <= 128, |w| <= 128 and the zero point's share: no sum may leave int32
     uint64_t most = (INT32_MAX - (uint64_t)MAX_BIAS) / (128 * 256);
     if (terms > most) {
-        return fail(error, MT_ERR_LIMIT, index, (uint32_t)terms, (uint32_t)most);
+        return mt_fail(error, MT_ERR_LIMIT, index, (uint32_t)terms, (uint32_t)most);
     }
     const int32_t *bias = (const int32_t *)(m->base + op->bias), *fold = (const int32_t *)(m->base + op->fold);
     const int32_t *mult = (const int32_t *)(m->base + op->mult);
@@ -107,13 +101,13 @@ static int read_parameters(const mt_model_t *m, const mt_op_t *op, int32_t index
         int64_t offset = (int64_t)fold[c] - bias[c];
         int64_t limit = (int64_t)terms * 128 * 128;
         if (bias[c] > MAX_BIAS || bias[c] < -MAX_BIAS || offset > limit || offset < -limit) {
-            return fail(error, MT_ERR_CORRUPT, index, op->bias + 4 * c, 0);
+            return mt_fail(error, MT_ERR_CORRUPT, index, op->bias + 4 * c, 0);
         }
         if (!valid_requantize(mult[c], shift[c])) {
-            return fail(error, MT_ERR_CORRUPT, index, op->mult + 4 * c, 0);
+            return mt_fail(error, MT_ERR_CORRUPT, index, op->mult + 4 * c, 0);
         }
         if (!(scale[c] >= 1e-30f && scale[c] <= 1e30f)) {
-            return fail(error, MT_ERR_CORRUPT, index, op->weight_scale + 4 * c, 0);
+            return mt_fail(error, MT_ERR_CORRUPT, index, op->weight_scale + 4 * c, 0);
         }
     }
     return MT_OK;
@@ -126,30 +120,30 @@ static bool is_made(const uint32_t *made, uint32_t tensor) {
 static int read_op(const mt_model_t *m, int32_t index, const uint32_t *made, mt_error_t *error) {
     const mt_op_t *op = &m->ops[index];
     if (op->kind < MT_CONV2D || op->kind > MT_REQUANTIZE) {
-        return fail(error, MT_ERR_UNSUPPORTED, index, MT_REQUANTIZE, op->kind);
+        return mt_fail(error, MT_ERR_UNSUPPORTED, index, MT_REQUANTIZE, op->kind);
     }
     if (op->name < HEADER_BYTES || op->name >= m->length || !memchr(m->base + op->name, 0, m->length - op->name < 64 ? m->length - op->name : 64)) {
-        return fail(error, MT_ERR_CORRUPT, index, 28, op->name);
+        return mt_fail(error, MT_ERR_CORRUPT, index, 28, op->name);
     }
     uint32_t inputs = op->kind == MT_ADD ? 2 : 1;
     for (uint32_t k = 0; k < 2; k++) {
         uint16_t t = op->input[k];
         if (k < inputs ? t >= m->tensor_count || !is_made(made, t) : t != MT_NO_TENSOR) {
-            return fail(error, MT_ERR_CORRUPT, index, 4 + 2 * k, t);
+            return mt_fail(error, MT_ERR_CORRUPT, index, 4 + 2 * k, t);
         }
     }
     if (op->output >= m->tensor_count || is_made(made, op->output)) {
-        return fail(error, MT_ERR_CORRUPT, index, 8, op->output);
+        return mt_fail(error, MT_ERR_CORRUPT, index, 8, op->output);
     }
     const mt_tensor_t *in = &m->tensors[op->input[0]], *out = &m->tensors[op->output];
     uint8_t most = has_weights(op) ? MT_ACT_RANGE : MT_ACT_RELU_N1_TO_1;
     if (op->activation > most || op->act_min > op->act_max || op->rounding > 1) {
-        return fail(error, MT_ERR_CORRUPT, index, 1, op->activation);
+        return mt_fail(error, MT_ERR_CORRUPT, index, 1, op->activation);
     }
     bool windowed = op->kind == MT_CONV2D || op->kind == MT_DEPTHWISE_CONV2D || op->kind == MT_AVERAGE_POOL || op->kind == MT_MAX_POOL;
     if (windowed && (!valid_window(in->h, out->h, op->kernel_h, op->stride_h, op->pad_top)
                      || !valid_window(in->w, out->w, op->kernel_w, op->stride_w, op->pad_left))) {
-        return fail(error, MT_ERR_CORRUPT, index, 10, 0);
+        return mt_fail(error, MT_ERR_CORRUPT, index, 10, 0);
     }
     bool consistent = true;
     switch (op->kind) {
@@ -188,7 +182,7 @@ static int read_op(const mt_model_t *m, int32_t index, const uint32_t *made, mt_
             break;
     }
     if (!consistent) {
-        return fail(error, MT_ERR_CORRUPT, index, 8, op->output);
+        return mt_fail(error, MT_ERR_CORRUPT, index, 8, op->output);
     }
     return has_weights(op) ? read_parameters(m, op, index, error) : MT_OK;
 }
@@ -196,36 +190,36 @@ static int read_op(const mt_model_t *m, int32_t index, const uint32_t *made, mt_
 int mt_model_open(mt_model_t *m, const void *image, size_t length, bool check_hash, mt_error_t *error) {
     const header_t *h = image;
     if ((uintptr_t)image % 4) {
-        return fail(error, MT_ERR_ALIGN, -1, 4, (uint32_t)((uintptr_t)image % 4));
+        return mt_fail(error, MT_ERR_ALIGN, -1, 4, (uint32_t)((uintptr_t)image % 4));
     }
     if (length < HEADER_BYTES) {
-        return fail(error, MT_ERR_LENGTH, -1, HEADER_BYTES, (uint32_t)length);
+        return mt_fail(error, MT_ERR_LENGTH, -1, HEADER_BYTES, (uint32_t)length);
     }
     if (memcmp(h->magic, "MTMI", 4)) {
-        return fail(error, MT_ERR_MAGIC, -1, 0, 0);
+        return mt_fail(error, MT_ERR_MAGIC, -1, 0, 0);
     }
     if (h->major != MT_VERSION_MAJOR) {
-        return fail(error, MT_ERR_VERSION, -1, MT_VERSION_MAJOR, h->major);
+        return mt_fail(error, MT_ERR_VERSION, -1, MT_VERSION_MAJOR, h->major);
     }
     if (h->length < HEADER_BYTES || h->length > length || h->length > INT32_MAX) {
-        return fail(error, MT_ERR_LENGTH, -1, h->length, (uint32_t)length);
+        return mt_fail(error, MT_ERR_LENGTH, -1, h->length, (uint32_t)length);
     }
     if (check_hash) {
         uint8_t digest[32];
         mt_sha256((const uint8_t *)image + HASHED_FROM, h->length - HASHED_FROM, digest);
         if (memcmp(digest, h->sha256, 32)) {
-            return fail(error, MT_ERR_HASH, -1, 0, 0);
+            return mt_fail(error, MT_ERR_HASH, -1, 0, 0);
         }
     }
     *m = (mt_model_t) {.base = image, .length = h->length, .meta = h->meta, .meta_length = h->meta_length};
     if (h->tensor_count == 0 || h->tensor_count > MAX_COUNT || !inside(m, h->tensors, h->tensor_count, sizeof(mt_tensor_t), 4)) {
-        return fail(error, MT_ERR_CORRUPT, -1, 48, h->tensor_count);
+        return mt_fail(error, MT_ERR_CORRUPT, -1, 48, h->tensor_count);
     }
     if (h->op_count == 0 || h->op_count > MAX_COUNT || !inside(m, h->ops, h->op_count, sizeof(mt_op_t), 4)) {
-        return fail(error, MT_ERR_CORRUPT, -1, 52, h->op_count);
+        return mt_fail(error, MT_ERR_CORRUPT, -1, 52, h->op_count);
     }
     if (h->meta_length && !inside(m, h->meta, h->meta_length, 1, 1)) {
-        return fail(error, MT_ERR_CORRUPT, -1, 64, h->meta);
+        return mt_fail(error, MT_ERR_CORRUPT, -1, 64, h->meta);
     }
     m->tensors = (const mt_tensor_t *)(m->base + h->tensors);
     m->ops = (const mt_op_t *)(m->base + h->ops);
@@ -234,17 +228,17 @@ int mt_model_open(mt_model_t *m, const void *image, size_t length, bool check_ha
     m->input = h->input;
     m->output = h->output;
     if (h->input >= h->tensor_count) {
-        return fail(error, MT_ERR_CORRUPT, -1, 72, h->input);
+        return mt_fail(error, MT_ERR_CORRUPT, -1, 72, h->input);
     }
     for (uint32_t i = 0; i < h->tensor_count; i++) {
         const mt_tensor_t *t = &m->tensors[i];
         uint64_t size = (uint64_t)t->h * t->w * t->c;
         if (t->dtype) {
-            return fail(error, MT_ERR_UNSUPPORTED, -1, 0, t->dtype);
+            return mt_fail(error, MT_ERR_UNSUPPORTED, -1, 0, t->dtype);
         }
         // the negated comparison also catches NaN
         if (size == 0 || t->c > MAX_ELEMENTS || size > MAX_ELEMENTS || !(t->scale >= 1e-30f && t->scale <= 1e30f)) {
-            return fail(error, MT_ERR_CORRUPT, -1, h->tensors + i * (uint32_t)sizeof(mt_tensor_t), 0);
+            return mt_fail(error, MT_ERR_CORRUPT, -1, h->tensors + i * (uint32_t)sizeof(mt_tensor_t), 0);
         }
     }
     uint32_t made[MAX_COUNT / 32] = {0}; // a bit a tensor
@@ -257,7 +251,7 @@ int mt_model_open(mt_model_t *m, const void *image, size_t length, bool check_ha
         made[m->ops[i].output / 32] |= 1u << m->ops[i].output % 32;
     }
     if (h->output >= h->tensor_count || h->output != m->ops[m->op_count - 1].output) {
-        return fail(error, MT_ERR_CORRUPT, -1, 74, h->output);
+        return mt_fail(error, MT_ERR_CORRUPT, -1, 74, h->output);
     }
     return MT_OK;
 }

@@ -12,6 +12,10 @@ uint32_t mt_operand_rows(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p
 // The clamp sides that stop a gradient.
 mt_clamp_mask_t mt_operand_mask(const mt_op_t *op);
 
+static inline bool mt_is_trained(const mt_op_plan_t *p) {
+    return p->channels || p->flags & MT_F_BIAS;
+}
+
 // Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
 typedef struct {
     uint32_t scale, master, weights, state_bytes; // f32, i32, i8

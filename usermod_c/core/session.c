@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "arch/kernels.h"
+#include "error.h"
 #include "fixed.h"
 #include "microtrain.h"
 #include "operand.h"
@@ -12,21 +13,10 @@ _Static_assert(sizeof(mt_session_t) <= MT_SESSION_BYTES, "the block's tables are
 #define RESERVED_STATE 8 // random state and a reserved word
 #define MAX_SHIFT 24
 
-static int fail(mt_error_t *error, int code, int32_t op, uint32_t need, uint32_t have) {
-    if (error) {
-        *error = (mt_error_t) {code, op, need, have};
-    }
-    return code;
-}
-
 static uint8_t *take(uint8_t **at, uint32_t bytes) {
     uint8_t *p = *at;
     *at += mt_align(bytes, MT_ALIGN);
     return p;
-}
-
-static bool is_trained(const mt_op_plan_t *p) {
-    return p->channels || p->flags & MT_F_BIAS;
 }
 
 static void copy_trained_rows(const mt_weights_t *w, int32_t rows) {
@@ -89,7 +79,7 @@ static void init_op(mt_session_t *s, uint32_t op) {
     const mt_op_plan_t *p = &s->ops[op];
     if (p->flags & MT_F_LOGITS) {
         init_head(s, op);
-    } else if (is_trained(p) && s->model->ops[op].kind == MT_DEPTHWISE_CONV2D) {
+    } else if (mt_is_trained(p) && s->model->ops[op].kind == MT_DEPTHWISE_CONV2D) {
         mt_depthwise_t d = mt_operand_depthwise(s, op);
         if (p->channels) {
             copy_trained_depthwise(&d);
@@ -97,7 +87,7 @@ static void init_op(mt_session_t *s, uint32_t op) {
         if (d.channels.master) {
             copy_biases(&d.channels, d.window.out_c);
         }
-    } else if (is_trained(p)) {
+    } else if (mt_is_trained(p)) {
         mt_conv_t c = mt_operand_conv(s, op);
         if (p->channels) {
             copy_trained_rows(&c.weights, c.window.out_c);
@@ -112,10 +102,10 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
     mt_error_t *error) {
     const mt_plan_info_t *info = &plan->info;
     if (block_size < info->total_bytes) {
-        return fail(error, MT_ERR_MEMORY, -1, info->total_bytes, (uint32_t)block_size);
+        return mt_fail(error, MT_ERR_MEMORY, -1, info->total_bytes, (uint32_t)block_size);
     }
     if ((uintptr_t)block % MT_ALIGN) {
-        return fail(error, MT_ERR_ALIGN, -1, MT_ALIGN, (uint32_t)((uintptr_t)block % MT_ALIGN));
+        return mt_fail(error, MT_ERR_ALIGN, -1, MT_ALIGN, (uint32_t)((uintptr_t)block % MT_ALIGN));
     }
     memset(block, 0, info->table_bytes + info->state_bytes + info->derived_bytes);
     uint8_t *at = (uint8_t *)block + MT_SESSION_BYTES;
@@ -220,7 +210,7 @@ void mt_session_refresh(mt_session_t *s) {
     }
     for (uint32_t i = 0; i < s->run_count; i++) {
         const mt_op_plan_t *p = &s->ops[i];
-        if (!is_trained(p)) {
+        if (!mt_is_trained(p)) {
             continue;
         }
         mt_state_layout_t l = mt_operand_layout(s->model, i, p, s->classes);
@@ -240,62 +230,4 @@ void mt_session_refresh(mt_session_t *s) {
             refresh_rows(&c.weights, &c.window, c.channels.zero_sum, row_buffer);
         }
     }
-}
-
-static bool same_channels(const mt_session_t *a, const mt_session_t *b, uint32_t op) {
-    const mt_op_plan_t *p = &a->ops[op], *q = &b->ops[op];
-    if (p->channels != q->channels || (p->list == MT_NONE) != (q->list == MT_NONE)) {
-        return false;
-    }
-    return p->list == MT_NONE || !memcmp(a->lists + p->list, b->lists + q->list, p->channels * 2u);
-}
-
-int mt_session_carry(mt_session_t *to, const mt_session_t *from, mt_error_t *error) {
-    for (int pass = 0; pass < 2; pass++) { // look first, so that a refusal changes nothing
-        for (uint32_t i = 0; i < from->run_count; i++) {
-            const mt_op_plan_t *p = &from->ops[i];
-            if (!is_trained(p)) {
-                continue;
-            }
-            const mt_op_plan_t *q = i < to->run_count ? &to->ops[i] : NULL;
-            mt_state_layout_t a = mt_operand_layout(from->model, i, p, from->classes);
-            mt_state_layout_t b = {0};
-            bool fits = q && (p->flags & (MT_F_LOGITS | MT_F_NEW)) == (q->flags & (MT_F_LOGITS | MT_F_NEW))
-                && (!(p->flags & MT_F_NEW) || from->classes == to->classes)
-                && (!(p->flags & MT_F_BIAS) || q->flags & MT_F_BIAS);
-            // a whole layer also takes a partly trained one: row by row below
-            bool widened = fits && p->channels && q->channels != p->channels && !(q->flags & MT_F_COMPACT) && q->channels;
-            fits = fits && (!p->channels || same_channels(from, to, i) || widened);
-            if (!fits) {
-                return fail(error, MT_ERR_SCHEME, (int32_t)i, p->channels, q ? q->channels : 0);
-            }
-            if (pass == 0) {
-                continue;
-            }
-            b = mt_operand_layout(to->model, i, q, to->classes);
-            const uint8_t *source = from->state + p->state;
-            uint8_t *target = to->state + q->state;
-            if (p->channels && p->flags & MT_F_LOGITS) {
-                memcpy(target + b.scale, source + a.scale, a.master - a.scale);
-            }
-            if (p->flags & MT_F_BIAS) {
-                memcpy(target + b.master, source + a.master, a.weights - a.master);
-            }
-            if (!widened) {
-                memcpy(target + b.weights, source + a.weights, a.trained_weights);
-                continue;
-            }
-            mt_conv_t f = mt_operand_conv(from, i), t = mt_operand_conv(to, i);
-            int32_t multiplier = to->model->ops[i].kind == MT_DEPTHWISE_CONV2D ? to->model->ops[i].channel_multiplier : 1;
-            int32_t rows = to->model->ops[i].kind == MT_DEPTHWISE_CONV2D ? 1 : t.window.out_c;
-            for (int32_t r = 0; r < rows * t.weights.taps; r++) {
-                for (int32_t j = 0; j < f.weights.count * multiplier; j++) {
-                    int32_t channel = mt_weights_channel(&f.weights, j / multiplier) * multiplier + j % multiplier;
-                    t.weights.trained[r * t.weights.in_c * multiplier + channel] = f.weights.trained[r * f.weights.count * multiplier + j];
-                }
-            }
-        }
-    }
-    mt_session_refresh(to);
-    return MT_OK;
 }
