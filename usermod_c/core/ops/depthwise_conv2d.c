@@ -20,8 +20,8 @@ uint32_t mt_depthwise_forward_scratch(const mt_window_t *w, bool mixed) {
 }
 
 bool mt_depthwise_may_overwrite(const mt_window_t *w) {
-    // output row y ends before the first input row that has not been copied aside yet
-    return w->out_c == w->in_c && w->out_w <= w->in_w && w->pad_top < w->kernel_h;
+    // output row y ends before the first input row that has not been copied aside yet, and the last one inside the input
+    return w->out_c == w->in_c && w->out_w <= w->in_w && w->out_h <= w->in_h && w->pad_top < w->kernel_h;
 }
 
 // All weights as [taps][out_c], put together in `buffer` where some are trained and some are not.
