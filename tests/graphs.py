@@ -11,7 +11,10 @@ from microtrain.graph import Graph, Kind, Op, Rounding, Tensor, clamp_fields
 
 
 class Builder:
-    """Appends operators with random weights and plausible scales; each method returns the output tensor's index."""
+    """Appends operators with random weights and plausible scales.
+
+    Each method returns the output tensor's index.
+    """
 
     def __init__(
         self, rng: np.random.Generator, h: int, w: int, c: int, dead_channels: bool = True
@@ -41,14 +44,29 @@ class Builder:
         activation: Activation,
         **fields: Any,
     ) -> int:
-        op = Op(f"{kind.name.lower()}_{len(self.graph.ops)}", kind, inputs, output,
-                **clamp_fields(activation, self.graph.tensors[output]), **fields)  # fmt: skip
+        op = Op(
+            f"{kind.name.lower()}_{len(self.graph.ops)}",
+            kind,
+            inputs,
+            output,
+            **clamp_fields(activation, self.graph.tensors[output]),
+            **fields,
+        )
         self.graph.ops.append(op)
         self.graph.output = output
         return output
 
-    def _weighted(self, kind: Kind, source: int, output: int, shape: tuple[int, ...], terms: int,
-                  activation: Activation, extreme: bool, **fields: Any) -> int:  # fmt: skip
+    def _weighted(
+        self,
+        kind: Kind,
+        source: int,
+        output: int,
+        shape: tuple[int, ...],
+        terms: int,
+        activation: Activation,
+        extreme: bool,
+        **fields: Any,
+    ) -> int:
         rng, out = self.rng, self.graph.tensors[output]
         channels = out.c
         weights = rng.integers(-127, 128, shape).astype(np.int8)
@@ -67,10 +85,18 @@ class Builder:
             for s in scale
         ]
         return self._add(
-            kind, (source,), output, activation, weights=weights, bias=bias, weight_scale=scale,
-            mult=np.array([m for m, _ in pairs], np.int32), shift=np.array([s for _, s in pairs], np.int8),
-            rounding=Rounding(int(rng.integers(2))), **fields,
-        )  # fmt: skip
+            kind,
+            (source,),
+            output,
+            activation,
+            weights=weights,
+            bias=bias,
+            weight_scale=scale,
+            mult=np.array([m for m, _ in pairs], np.int32),
+            shift=np.array([s for _, s in pairs], np.int8),
+            rounding=Rounding(int(rng.integers(2))),
+            **fields,
+        )
 
     @staticmethod
     def _window(size: int, kernel: int, stride: int, pad: int) -> int:
@@ -86,21 +112,58 @@ class Builder:
             for n, k, s, p in zip((t.h, t.w), kernel, stride, pad, strict=True)
         )  # type: ignore[return-value]
 
-    def conv(self, source: int, out_c: int, kernel: tuple[int, int] = (1, 1), stride: tuple[int, int] = (1, 1),
-             pad: tuple[int, int] = (0, 0), activation: Activation = Activation.NONE, extreme: bool = False) -> int:  # fmt: skip
+    def conv(
+        self,
+        source: int,
+        out_c: int,
+        kernel: tuple[int, int] = (1, 1),
+        stride: tuple[int, int] = (1, 1),
+        pad: tuple[int, int] = (0, 0),
+        activation: Activation = Activation.NONE,
+        extreme: bool = False,
+    ) -> int:
         h, w = self._windowed(source, kernel, stride, pad)
         in_c = self.graph.tensors[source].c
         output = self._out(h, w, out_c, activation)
-        return self._weighted(Kind.CONV2D, source, output, (out_c, *kernel, in_c), kernel[0] * kernel[1] * in_c,
-                              activation, extreme, kernel=kernel, stride=stride, pads=(*pad, *pad))  # fmt: skip
+        return self._weighted(
+            Kind.CONV2D,
+            source,
+            output,
+            (out_c, *kernel, in_c),
+            kernel[0] * kernel[1] * in_c,
+            activation,
+            extreme,
+            kernel=kernel,
+            stride=stride,
+            pads=(*pad, *pad),
+        )
 
-    def depthwise(self, source: int, multiplier: int = 1, kernel: tuple[int, int] = (3, 3), stride: tuple[int, int] = (1, 1),
-                  pad: tuple[int, int] = (1, 1), activation: Activation = Activation.NONE, extreme: bool = False) -> int:  # fmt: skip
+    def depthwise(
+        self,
+        source: int,
+        multiplier: int = 1,
+        kernel: tuple[int, int] = (3, 3),
+        stride: tuple[int, int] = (1, 1),
+        pad: tuple[int, int] = (1, 1),
+        activation: Activation = Activation.NONE,
+        extreme: bool = False,
+    ) -> int:
         h, w = self._windowed(source, kernel, stride, pad)
         out_c = self.graph.tensors[source].c * multiplier
         output = self._out(h, w, out_c, activation)
-        return self._weighted(Kind.DEPTHWISE_CONV2D, source, output, (*kernel, out_c), kernel[0] * kernel[1], activation,
-                              extreme, kernel=kernel, stride=stride, pads=(*pad, *pad), channel_multiplier=multiplier)  # fmt: skip
+        return self._weighted(
+            Kind.DEPTHWISE_CONV2D,
+            source,
+            output,
+            (*kernel, out_c),
+            kernel[0] * kernel[1],
+            activation,
+            extreme,
+            kernel=kernel,
+            stride=stride,
+            pads=(*pad, *pad),
+            channel_multiplier=multiplier,
+        )
 
     def linear(
         self,
@@ -123,8 +186,15 @@ class Builder:
             Kind.ADD, (a, b), output, activation, params=tuple(params) + (0,) * (8 - len(params))
         )
 
-    def pool(self, source: int, kind: Kind, kernel: tuple[int, int], stride: tuple[int, int],
-             pad: tuple[int, int] = (0, 0), activation: Activation = Activation.NONE) -> int:  # fmt: skip
+    def pool(
+        self,
+        source: int,
+        kind: Kind,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        pad: tuple[int, int] = (0, 0),
+        activation: Activation = Activation.NONE,
+    ) -> int:
         h, w = self._windowed(source, kernel, stride, pad)
         t = self.graph.tensors[source]
         self.graph.tensors.append(Tensor(h, w, t.c, t.scale, t.zero_point))
@@ -188,7 +258,7 @@ class Builder:
 
 
 def random_graph(rng: np.random.Generator, operators: int, extreme: bool = False) -> Graph:
-    """A chain of random operators with residual additions, ended by a linear head (sometimes with softmax)."""
+    """A chain of random operators with additions and a linear head (sometimes with softmax)."""
     h, w, c = int(rng.integers(1, 9)), int(rng.integers(1, 9)), int(rng.integers(1, 8))
     b = Builder(rng, h, w, c)
     t, earlier = 0, [0]

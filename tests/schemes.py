@@ -10,7 +10,7 @@ from microtrain.graph import WEIGHTED, Graph
 
 
 def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict[int, Layer]:
-    """A random scheme: none, some or all input channels and biases of random operators; at least one is trained."""
+    """A random scheme: no, some or all input channels and biases of at least one operator."""
     layers: dict[int, Layer] = {}
     weighted = [i for i, op in enumerate(graph.ops[:executed]) if op.kind in WEIGHTED]
     for i in weighted:
@@ -18,9 +18,14 @@ def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict
         channels = source.size if graph.ops[i].kind == 3 else source.c
         mode = rng.integers(5)
         chosen = {
-            0: [], 1: [], 2: list(range(channels)), 3: list(range(int(rng.integers(1, channels + 1)))),
-            4: sorted(rng.choice(channels, int(rng.integers(1, channels + 1)), replace=False).tolist()),
-        }[int(mode)]  # fmt: skip
+            0: [],
+            1: [],
+            2: list(range(channels)),
+            3: list(range(int(rng.integers(1, channels + 1)))),
+            4: sorted(
+                rng.choice(channels, int(rng.integers(1, channels + 1)), replace=False).tolist()
+            ),
+        }[int(mode)]
         bias = bool(rng.random() < 0.5)
         if bias or chosen:
             layers[i] = Layer(bias, chosen)

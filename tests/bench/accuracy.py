@@ -1,7 +1,8 @@
-"""Transfer accuracy of the integer engine beside fp32 PyTorch on the same parameters: ten hand signs, mbv2-w0.35.
+"""Transfer accuracy of the engine beside fp32 PyTorch on the same parameters: ten hand signs.
 
-`make bench-accuracy`, or `python tests/bench/accuracy.py --epochs N --schemes last sparse`. Needs the reference folder
-(../shared or MICROTRAIN_SHARED) and PyTorch (`pip install -e host[torch]`). Writes build/bench/accuracy.json.
+`make bench-accuracy`, or `python tests/bench/accuracy.py --epochs N --schemes last sparse`. Needs
+the reference folder (../shared or MICROTRAIN_SHARED) and PyTorch (`pip install -e host[torch]`).
+Writes build/bench/accuracy.json.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ GRID = {"last": (-12, -11, -10, -9), "sparse": (-11, -10, -9, -8)}
 
 
 def signs(resolution: int) -> Task:
-    """1,000 photos to train, the other 1,062 to test: one fixed split; pixels repeated up to the resolution."""
+    """One fixed split: 1,000 photos to train, 1,062 to test; pixels repeated to fit."""
     with np.load(SHARED / "data/datasets/sign_digits_64rgb.npz") as z:
         x, y = z["x"], z["y"].astype(np.int64)
     columns = np.arange(resolution) * 64 // resolution
@@ -56,8 +57,10 @@ def main() -> None:
     task = signs(options.resolution)
     graph = import_mcunet(SHARED / f"data/mcunet/models_npz/{MODEL}.npz", options.resolution)
     rows = []
-    print(f"{MODEL} at {options.resolution}x{options.resolution}, {len(task.train_y)} samples x {options.epochs} epochs, "
-          f"{options.seeds} seeds; test accuracy in %, mean ± sd over seeds")  # fmt: skip
+    print(
+        f"{MODEL} at {options.resolution}x{options.resolution}, {len(task.train_y)} samples x "
+        f"{options.epochs} epochs, {options.seeds} seeds; test accuracy in %, mean ± sd over seeds"
+    )
     for name in options.schemes:
         scheme = load_scheme(SCHEMES[name], graph)
         twin = FloatTwin(graph, scheme, task)
@@ -76,16 +79,23 @@ def main() -> None:
                     results.append(100 * accuracy)
                     rows.append(
                         {
-                            "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm, "seed": seed,
-                            "accuracy": accuracy, "steps": len(task.train_y) * options.epochs, "lr": lr,
+                            "dataset": task.name,
+                            "model": MODEL,
+                            "scheme": name,
+                            "arm": arm,
+                            "seed": seed,
+                            "accuracy": accuracy,
+                            "steps": len(task.train_y) * options.epochs,
+                            "lr": lr,
                             "seconds": round(time.monotonic() - started, 1),
                         }
-                    )  # fmt: skip
+                    )
                 cells.append(f"{np.mean(results):6.2f} ± {np.std(results):4.2f}")
                 best[arm] = max(best.get(arm, 0.0), float(np.mean(results)))
             print(f"{name:8} 2^{exponent:<4} {cells[0]:>13} {cells[1]:>13}", flush=True)
         print(
-            f"{name:8} best   {best['int8']:13.2f} {best['fp32']:13.2f}   difference {best['int8'] - best['fp32']:+.2f}",
+            f"{name:8} best   {best['int8']:13.2f} {best['fp32']:13.2f}"
+            f"   difference {best['int8'] - best['fp32']:+.2f}",
             flush=True,
         )
     options.out.parent.mkdir(parents=True, exist_ok=True)

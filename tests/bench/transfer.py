@@ -1,4 +1,7 @@
-"""One transfer run, in the engine's integers or in fp32 PyTorch: the same network, parameters, samples, order and learning rates."""
+"""One transfer run, in the engine's integers or in fp32 PyTorch.
+
+Both get the same network, parameters, samples, order and learning rates.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microtrain import image
-from microtrain.fixed_point import Activation
 from microtrain.graph import WEIGHTED, Graph, Kind
 from microtrain.scheme import Scheme, input_channels
 
@@ -20,7 +22,7 @@ HALVE_AT = (0.5, 0.7, 0.85, 0.95)  # NUMERICS: of all steps
 
 @dataclass
 class Task:
-    """Samples int8 (n, h, w, c) in the network's input quantisation and class labels, for training and test."""
+    """Samples (n, h, w, c), int8 in the network's input quantisation, and their class labels."""
 
     name: str
     train_x: NDArray[np.int8]
@@ -75,7 +77,7 @@ def run_integers(
 
 
 class FloatTwin:
-    """The dequantised network in fp32 PyTorch. Everything below the first trained operator is computed once."""
+    """The dequantised network in fp32 PyTorch. What lies below trained operators runs once."""
 
     def __init__(self, graph: Graph, scheme: Scheme, task: Task) -> None:
         import torch
@@ -122,11 +124,9 @@ class FloatTwin:
             weights, bias = parameters[index]
             groups = weights.shape[0] if op.kind is Kind.DEPTHWISE_CONV2D else 1
             y = functional.conv2d(x, weights, bias, op.stride, op.pads[:2], 1, groups)
-        if op.activation is not Activation.NONE:  # what the int8 output can hold
-            y = y.clamp(
-                (op.act_min - out.zero_point) * out.scale,
-                (op.act_max - out.zero_point) * out.scale,
-            )
+        # what the int8 output can hold, as in the authors' fp32 simulation: the clamp is part of the network
+        low, high = (op.act_min - out.zero_point) * out.scale, (op.act_max - out.zero_point) * out.scale
+        y = y.clamp(low, high)
         return y
 
     def _needed(self) -> set[int]:

@@ -1,7 +1,8 @@
-"""Integer gradients against float automatic differentiation (HIPS autograd) of the same dequantised network.
+"""Integer gradients against float automatic differentiation of the same dequantised network.
 
-The float network is evaluated at the integer network's activations (straight-through: values from the integers, derivatives from
-the float operators), so that only the rounding of gradients separates the two.
+The float network (HIPS autograd) is evaluated at the integer network's activations
+(straight-through: values from the integers, derivatives from the float operators), so that only
+the rounding of gradients separates the two.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def straight_through(value: Any, derivative_of: Any, passes: Any) -> Any:
 
 
 def float_gradients(reference: ReferenceTrainer, label: int) -> dict[int, tuple[Any, Any]]:
-    """d cross-entropy / d (weights, bias) in real units, by automatic differentiation at the integer activations."""
+    """d cross-entropy / d (weights, bias) in real units, at the integer activations."""
     graph, ops = reference.graph, reference.ops
     parameters: dict[int, tuple[Any, Any]] = {}
     for index, op in enumerate(ops):

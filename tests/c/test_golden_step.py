@@ -1,4 +1,4 @@
-"""The engine against the golden model of the numerics report: the same bytes after many stochastic steps."""
+"""The engine against the numerics report's golden model: the same bytes after many steps."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def golden() -> ModuleType:
 
 
 def network(rng: np.random.Generator) -> Graph:
-    """Two inverted residual blocks (one with a residual addition, one with stride 2), head 1x1, pool 4x4, classifier."""
+    """Two inverted residual blocks (one adds, one strides), head 1x1, pool 4x4, classifier."""
     b = Builder(rng, 8, 8, 6, dead_channels=False)  # the golden model does not know them
     relu6 = Activation.RELU6
     t = b.conv(0, 12, activation=relu6)
@@ -67,10 +67,13 @@ def golden_operators(graph: Graph) -> list[dict[str, Any]]:
                 weights = weights.reshape(9, -1).T
         result.append(
             dict(
-                t=kinds[op.kind], i=op.inputs[0], i2=op.inputs[-1], H=source.h, Ho=out.h, Ci=source.c, Co=out.c,
-                st=op.stride[0], sx=source.scale, zx=source.zero_point, sx2=other.scale, zx2=other.zero_point,
+                t=kinds[op.kind], i=op.inputs[0], i2=op.inputs[-1],
+                H=source.h, Ho=out.h, Ci=source.c, Co=out.c,
+                st=op.stride[0], sx=source.scale, zx=source.zero_point,
+                sx2=other.scale, zx2=other.zero_point,
                 sy=out.scale, zy=out.zero_point, act=op.activation is Activation.RELU6, w=weights,
-                wq=weights, bq=op.bias, sw=None if op.weight_scale is None else op.weight_scale.copy(),
+                wq=weights, bq=op.bias,
+                sw=None if op.weight_scale is None else op.weight_scale.copy(),
             )
         )  # fmt: skip
     return result
@@ -85,8 +88,9 @@ def test_equals_the_golden_step(case: int) -> None:
     head = len(graph.ops) - 1
     partial = int(rng.integers(1, 7))
     layers = {
-        0: E.Layer(True, E.ALL), 1: E.Layer(True, E.ALL), 2: E.Layer(True, 5), 4: E.Layer(True, partial - 1 or 1),
-        5: E.Layer(True, E.ALL), 6: E.Layer(True, E.ALL), 7: E.Layer(True, 0), head: E.Layer(True, E.ALL),
+        0: E.Layer(True, E.ALL), 1: E.Layer(True, E.ALL), 2: E.Layer(True, 5),
+        4: E.Layer(True, partial - 1 or 1), 5: E.Layer(True, E.ALL), 6: E.Layer(True, E.ALL),
+        7: E.Layer(True, 0), head: E.Layer(True, E.ALL),
     }  # fmt: skip
     bottom = [0, 4, 2, 1, 6, 0][case]
     layers = {i: layer for i, layer in layers.items() if i >= bottom}
@@ -109,7 +113,7 @@ def test_equals_the_golden_step(case: int) -> None:
         net.step(x.reshape(-1), label, lr_exponent)
     assert session.c.rng[0] == net.x
     moved = 0
-    for i, layer in layers.items():
+    for i in layers:
         model, at = net.L[i], plan.c.ops[i].state
         rows = len(graph.ops[i].weight_scale)
         if i == head:

@@ -1,4 +1,4 @@
-"""MCUNetV3's backbones against the activations and gradients that the authors' own PyTorch operators gave."""
+"""MCUNetV3's backbones against activations and gradients of the authors' PyTorch operators."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from microtrain.graph import Graph, Kind
 from microtrain.importers.mcunet import import_mcunet
 
 MODELS = ("mbv2-w0.35", "mcunet-5fps", "proxyless-w0.3")
-# The bias gradients of the first convolutions are small differences of large sums, behind 40 to 70 roundings to int8:
-# (first convolution that reaches 0.99, least cosine of those before it, as measured).
+# The bias gradients of the first convolutions are small differences of large sums, behind 40 to 70
+# roundings to int8: (first convolution that reaches 0.99, least cosine of those before it, as
+# measured).
 NOISY = {"mbv2-w0.35": (4, 0.97), "mcunet-5fps": (3, 0.89), "proxyless-w0.3": (7, 0.96)}
 
 
@@ -32,7 +33,10 @@ def conv_number(name: str) -> int | None:
 def forward_on_golden_inputs(
     session: E.Session, graph: Graph, golden: Any
 ) -> dict[int, NDArray[np.int64]]:
-    """Every convolution and the classifier run on golden inputs; returns their differences, leaves golden activations behind."""
+    """Run every convolution and the classifier on golden inputs and return the differences.
+
+    Leaves golden activations behind.
+    """
     x = np.ascontiguousarray(golden["input_hwc"])
     E.C.memmove(E.LIB.mt_session_input(session.pointer), x.ctypes.data, x.size)
     differences = {}
@@ -87,7 +91,7 @@ def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_gradients_have_the_golden_direction(name: str) -> None:
-    """All biases and the last 24 convolutions' weights, exact shifts, also below residual additions."""
+    """All biases and the last 24 convolutions' weights, exact shifts, below additions too."""
     graph, golden = load(name)
     convs = [i for i, op in enumerate(graph.ops) if conv_number(op.name) is not None]
     head = len(graph.ops) - 1

@@ -1,4 +1,4 @@
-"""The engine's tests once more, on the build with AddressSanitizer and UndefinedBehaviorSanitizer."""
+"""The engine's tests once more, with AddressSanitizer and UndefinedBehaviorSanitizer."""
 
 from __future__ import annotations
 
@@ -50,7 +50,8 @@ def test_the_sanitizers_are_awake() -> None:
     """A write behind a block must stop the program, or the runs above prove nothing."""
     code = (
         "import ctypes, os; lib = ctypes.CDLL(os.environ['MICROTRAIN_ENGINE']);"
-        "p = ctypes.CDLL(None).malloc; p.restype = ctypes.c_void_p; p.argtypes = [ctypes.c_size_t];"
+        "p = ctypes.CDLL(None).malloc; p.restype = ctypes.c_void_p;"
+        "p.argtypes = [ctypes.c_size_t];"
         "d = p(16); d = ctypes.c_void_p(d); lib.mt_sha256(d, ctypes.c_size_t(8), d)"
     )
     result = subprocess.run(

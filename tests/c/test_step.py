@@ -1,4 +1,4 @@
-"""Whole training steps of random graphs: the engine's state equals the numpy reference bit for bit."""
+"""Whole training steps of random graphs: the state equals the numpy reference bit for bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The same seed gives the same bytes everywhere: this machine's library, and virtual boards of 64 and 32 bits."""
+"""The same seed gives the same bytes in the library and on virtual boards of 64 and 32 bits."""
 
 from __future__ import annotations
 

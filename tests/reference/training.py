@@ -1,7 +1,7 @@
-"""One training step of any graph in numpy, after NUMERICS §3: what the C engine must equal bit for bit.
+"""One training step of any graph in numpy, after NUMERICS §3: the C engine equals it bit for bit.
 
-Independent of the engine: int64 arithmetic, whole arrays, Python floats for the constants. Shapes are those of
-`microtrain.graph`; trained weights and biases are kept in `weights` and `master`.
+Independent of the engine: int64 arithmetic, whole arrays, Python floats for the constants. Shapes
+are those of `microtrain.graph`; trained weights and biases are kept in `weights` and `master`.
 """
 
 from __future__ import annotations
@@ -201,12 +201,11 @@ class ReferenceTrainer:
             graph.input: np.asarray(x, np.int8).reshape(graph.tensors[graph.input].shape)
         }
         self.inside: dict[int, Any] = {}
-        for index, original in enumerate(self.ops):
+        for index in range(len(self.ops)):
             op = self._with_biases(index)
             source, out = graph.tensors[op.inputs[0]], graph.tensors[op.output]
-            if op is self.ops[-1] or index == len(self.ops) - 1:
-                if self.logits:
-                    return self._head(op, source)
+            if self.logits and index == len(self.ops) - 1:
+                return self._head(op, source)
             self.values[op.output] = run_op(graph, op, *(self.values[t] for t in op.inputs))
             if op.activation is Activation.RANGE:
                 q = self.values[op.inputs[0]].astype(np.int64).reshape(source.shape)
