@@ -124,8 +124,12 @@ class FloatTwin:
             weights, bias = parameters[index]
             groups = weights.shape[0] if op.kind is Kind.DEPTHWISE_CONV2D else 1
             y = functional.conv2d(x, weights, bias, op.stride, op.pads[:2], 1, groups)
-        # what the int8 output can hold, as in the authors' fp32 simulation: the clamp is part of the network
-        low, high = (op.act_min - out.zero_point) * out.scale, (op.act_max - out.zero_point) * out.scale
+        # What the int8 output can hold: the clamp is part of the network, as in the authors' own
+        # fp32 simulation.
+        low, high = (
+            (op.act_min - out.zero_point) * out.scale,
+            (op.act_max - out.zero_point) * out.scale,
+        )
         y = y.clamp(low, high)
         return y
 

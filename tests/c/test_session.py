@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import engine as E
 import numpy as np
 import pytest
+from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
+from reference.forward import run_graph
 
-import engine as E
-from graphs import Builder, random_graph
 from microtrain import image
 from microtrain.fixed_point import Activation
 from microtrain.graph import Graph, Kind
-from reference.forward import run_graph
 
 
 def network(seed: int = 0) -> Graph:
@@ -78,7 +78,12 @@ def test_rows_of_the_head_widen() -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 17])
 def test_a_restored_state_goes_on_identically(after: int) -> None:
-    layers = {0: E.Layer(True, 2), 1: E.Layer(True, E.ALL), 2: E.Layer(True, [0, 3, 8]), 5: E.Layer(True, E.ALL)}
+    layers = {
+        0: E.Layer(True, 2),
+        1: E.Layer(True, E.ALL),
+        2: E.Layer(True, [0, 3, 8]),
+        5: E.Layer(True, E.ALL),
+    }
     first = E.Session(plan(layers), seed=9, lr=0.02)
     train(first, after)
     second = E.Session(plan(layers), seed=1, lr=0.02)
@@ -91,7 +96,9 @@ def test_a_restored_state_goes_on_identically(after: int) -> None:
 
 def test_a_scheme_may_grow_while_training_goes_on() -> None:
     model = E.Model(image.to_bytes(network()))
-    small = E.Session(plan({2: E.Layer(False, [1, 4]), 5: E.Layer(True, E.ALL)}, model=model), lr=0.05)
+    small = E.Session(
+        plan({2: E.Layer(False, [1, 4]), 5: E.Layer(True, E.ALL)}, model=model), lr=0.05
+    )
     train(small, 30)
     layers = {0: E.Layer(True, 0), 2: E.Layer(True, E.ALL), 5: E.Layer(True, E.ALL)}
     large = E.Session(plan(layers, model=model), lr=0.05)
@@ -121,7 +128,7 @@ def test_depthwise_channels_grow_too() -> None:
 
 
 def test_an_untrained_session_computes_what_the_image_says() -> None:
-    """Trainable copies of every tensor change nothing before the first step: the head's class order is the image's."""
+    """Trainable copies of every tensor change nothing before the first step."""
     graph = network()
     layers = {i: E.Layer(True, E.ALL) for i in (0, 1, 2, 5)}
     trained = E.Session(plan(layers), lr=0.0)
@@ -140,7 +147,9 @@ def test_autoencoder_learns_its_input() -> None:
     rng = np.random.default_rng(3)
     source = b.graph.tensors[0]
     samples = rng.integers(-128, 128, (4, 12)).astype(np.int8)
-    targets = np.round((samples.astype(float) - source.zero_point) * source.scale * 65536).astype(np.int32)
+    targets = np.round((samples.astype(float) - source.zero_point) * source.scale * 65536).astype(
+        np.int32
+    )
     losses = []
     for _ in range(300):
         total = 0
