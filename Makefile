@@ -130,7 +130,7 @@ size: virtual ## bytes of the engine and the binding in the virtual board
 
 # --- benchmarks ---------------------------------------------------------------------------------
 
-BENCHES := kernels memory accuracy faults
+BENCHES := kernels memory accuracy
 
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
@@ -138,7 +138,6 @@ bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
 bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
-bench-faults: ## power cuts, killed runs, fuzzing, link faults
 $(BENCHES:%=bench-%): bench-%: $(READY)
 	$(PY) tests/bench/$*.py
 
