@@ -9,8 +9,19 @@ from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.trainer import Trainer
 
+VERSION = 1  # of the functions, their options and what they print; the host names the one it knows
 PREDICTIONS = 64  # in one line
 _run = None
+
+
+def call(version, function, options):
+    """Run a function of this module for a host program that knows `version` of them."""
+    if version != VERSION:
+        raise ValueError(
+            "the firmware's runs have version %d, the host program's %d: flash the firmware that"
+            " belongs to it" % (VERSION, version)
+        )
+    globals()[function](options)
 
 
 def sha256(options):
@@ -187,7 +198,7 @@ def train(options):
     finish()
 
 
-def finish():
+def finish(_=None):
     """After Ctrl-C in train(): report, and save, what was learned so far. Prints nothing where
     training had not begun."""
     global _run

@@ -10,6 +10,7 @@ from typing import Any
 from microtrain.errors import DeviceError, RemoteError
 from microtrain.link.transport import Device, Progress
 
+VERSION = 1  # of the board's module that this program knows
 Event = dict[str, Any]
 OnEvent = Callable[[Event], object]
 
@@ -17,7 +18,7 @@ OnEvent = Callable[[Event], object]
 def call(
     device: Device,
     function: str,
-    options: Mapping[str, Any] | None,
+    options: Mapping[str, Any],
     on_event: OnEvent,
     on_text: Callable[[str], object] | None = None,
 ) -> None:
@@ -37,9 +38,9 @@ def call(
             raise DeviceError(f"{device.port}: not an event: {line[:80]!r}") from None
         on_event(event)
 
-    argument = "" if options is None else repr(dict(options))
+    arguments = f"{VERSION}, {function!r}, {dict(options)!r}"
     try:
-        device.exec(f"from microtrain import run\nrun.{function}({argument})", on_line)
+        device.exec(f"from microtrain import run\nrun.call({arguments})", on_line)
     except RemoteError as error:
         if "ImportError" in str(error):
             raise DeviceError(

@@ -110,7 +110,7 @@ class Training:
             call(self.device, "train", self._board_options, take)
         except KeyboardInterrupt:
             interrupted = True
-            call(self.device, "finish", None, take)
+            call(self.device, "finish", {}, take)
             if not done:
                 raise
         if not done:

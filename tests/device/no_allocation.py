@@ -1,0 +1,63 @@
+# Reading a sample, a step, and the loop over samples take nothing from the heap.
+
+import micropython
+from checks import trained
+
+import microtrain as mt
+
+model, trainer = trained("full")
+vectors = mt.Dataset("/vectors.mtd")
+data = mt.Dataset("/train.mtd")
+buffer = bytearray(data.size)
+session = trainer.session
+samples = range(len(data))
+
+
+def one_by_one():
+    micropython.heap_lock()
+    try:
+        for i in samples:
+            y = data.read(i, buffer)
+            vectors.read(i, buffer)
+            session.step(buffer, y)
+            session.score(buffer, y)
+            session.forward(buffer)
+            session.loss(y)
+            session.backward()
+            session.argmax()
+    finally:
+        micropython.heap_unlock()
+
+
+def loop(do):
+    # Of fit() and evaluate().
+    micropython.heap_lock()
+    try:
+        trainer._run(data, samples, 0, 64, do, buffer)
+    finally:
+        micropython.heap_unlock()
+
+
+def lock_holds():
+    micropython.heap_lock()
+    try:
+        bytearray(100)
+    except MemoryError:
+        return True
+    finally:
+        micropython.heap_unlock()
+    return False
+
+
+assert lock_holds()
+one_by_one()
+session.stats()
+loop(session.step)
+loop(session.score)
+assert session.stats()[2] == 128
+
+trainer = mt.Trainer(mt.Model("/tiny.mtm"), "full", loss="mse")
+session, data = trainer.session, vectors
+loop(session.step)
+assert session.stats()[2] == 64
+print("done")

@@ -1,0 +1,103 @@
+"""The scripts of this folder, run on the virtual boards, or on the board that the environment
+variable MICROTRAIN_TEST_PORT names."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny_net
+
+from microtrain.errors import DeviceError, RemoteError
+from microtrain.link import Device, open_device
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parents[1] / "firmware" / "README.md"
+PORTS = os.environ.get("MICROTRAIN_TEST_PORT", "virtual virtual32").split()
+SCRIPTS = sorted(
+    path.stem for path in HERE.glob("*.py")
+    if path.stem not in ("checks", "fingerprint", Path(__file__).stem)
+)  # fmt: skip
+HEAP = 256 << 10  # what is left on a Raspberry Pi Pico, on 64-bit objects twice as large
+
+
+@pytest.fixture(scope="module", params=PORTS)
+def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+          ) -> Iterator[Device]:  # fmt: skip
+    files = tmp_path_factory.mktemp("files")
+    tiny_net.write_all(files)
+    try:
+        device = open_device(request.param, heap=HEAP)
+    except DeviceError as error:
+        if request.param == "virtual32" and os.environ.get("CI") != "true":
+            pytest.skip(str(error))
+        raise
+    with device:
+        for path in [*files.glob("*.mt?"), HERE / "checks.py"]:
+            device.push(path, f"/{path.name}")
+        yield device
+
+
+def run(device: Device, code: str) -> str:
+    device.reset()
+    try:
+        return device.exec(code, timeout=60)
+    except RemoteError as error:
+        pytest.fail(f"on the board:\n{error.traceback}")
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_script(board: Device, script: str) -> None:
+    output = run(board, (HERE / f"{script}.py").read_text())
+    assert output.splitlines()[-1] == "done"
+
+
+def test_twenty_soft_resets_give_the_same_bytes(board: Device) -> None:
+    code = (HERE / "fingerprint.py").read_text()
+    results = {run(board, code) for _ in range(20)}
+    assert len(results) == 1 and re.fullmatch(r"[0-9a-f]{64}\n", results.pop())
+
+
+def test_ctrl_c_stops_between_two_samples(board: Device) -> None:
+    """What an interrupted fit leaves is what that many single steps give, byte for byte."""
+    board.reset()
+    board.exec(
+        "import microtrain as mt\nfrom checks import state\n"
+        "from microtrain.dataset import order\n"
+        "data = mt.Dataset('/train.mtd')\n"
+        "trainer = mt.Trainer(mt.Model('/tiny.mtm'), 'full', 0.01, seed=2)"
+    )
+
+    def interrupt(line: str) -> None:
+        if line == "32":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        board.exec(
+            "trainer.fit(data, 100000, on_epoch=lambda r: print(r['epoch']))", interrupt
+        )
+    steps = board.eval("trainer.steps")
+    assert steps >= 32 * 64
+    board.exec(
+        "other = mt.Trainer(mt.Model('/tiny.mtm'), 'full', 0.01, seed=2)\n"
+        "x = bytearray(data.size)\n"
+        "for i in range(trainer.steps):\n"
+        "    if i % 64 == 0: o = order(64, 2 + i // 64 + 1)\n"
+        "    y = data.read(o[i % 64], x)\n"
+        "    other.step(x, y)\n",
+        timeout=60,
+    )
+    assert board.eval("state(other) == state(trainer)")
+    # The trainer goes on.
+    board.exec("trainer.fit(data, 1, on_epoch=lambda r: None)")
+    assert board.eval("trainer.steps") == steps + 64
+
+
+def test_readme_runs_as_it_stands(board: Device) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert blocks
+    renamed = "\n".join(blocks).replace("net.mtm", "tiny.mtm").replace("gestures", "train")
+    run(board, renamed)
