@@ -56,7 +56,12 @@ class LayerScheme(C.Structure):
 
 
 class Scheme(C.Structure):
-    _fields_ = [("loss", C.c_int), ("new_classes", C.c_uint32), ("layers", C.POINTER(LayerScheme))]
+    _fields_ = [
+        ("loss", C.c_int),
+        ("new_classes", C.c_uint32),
+        ("layers", C.POINTER(LayerScheme)),
+        ("narrow_head", C.c_bool),
+    ]
 
 
 class OpPlan(C.Structure):
@@ -212,6 +217,7 @@ class Plan:
         loss: int = 0,
         new_classes: int = 0,
         work_short: int = 0,
+        narrow_head: bool = False,
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -225,7 +231,7 @@ class Plan:
                 chosen = (C.c_uint16 * len(layer.channels))(*layer.channels)
                 self._keep.append(chosen)
                 array[index].channels, array[index].list = len(layer.channels), chosen
-        scheme = Scheme(loss, new_classes, array)
+        scheme = Scheme(loss, new_classes, array, narrow_head)
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
         self.c, error = CPlan(), Error()

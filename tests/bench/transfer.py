@@ -79,10 +79,10 @@ def run_integers(
 class FloatTwin:
     """The dequantised network in fp32 PyTorch. What lies below trained operators runs once."""
 
-    def __init__(self, graph: Graph, scheme: Scheme, task: Task) -> None:
+    def __init__(self, graph: Graph, scheme: Scheme, task: Task, rounded: bool) -> None:
         import torch
 
-        self.torch, self.graph, self.task = torch, graph, task
+        self.torch, self.graph, self.task, self.rounded = torch, graph, task, rounded
         torch.set_num_threads(1)
         self.layers = {layer.op_index: layer for layer in scheme.layers}
         self.parameters: dict[int, tuple[Any, Any]] = {}
@@ -131,6 +131,8 @@ class FloatTwin:
             (op.act_max - out.zero_point) * out.scale,
         )
         y = y.clamp(low, high)
+        if self.rounded:
+            y = y + (self.torch.round(y / out.scale) * out.scale - y).detach()
         return y
 
     def _needed(self) -> set[int]:

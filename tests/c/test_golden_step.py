@@ -79,8 +79,9 @@ def golden_operators(graph: Graph) -> list[dict[str, Any]]:
     return result
 
 
-@pytest.mark.parametrize("case", range(6))
+@pytest.mark.parametrize("case", range(8))
 def test_equals_the_golden_step(case: int) -> None:
+    """Cases 6 and 7 train the head alone, with 8 fraction bits; the others have int8 weights only."""
     module = golden()
     rng = np.random.default_rng(case)
     graph = network(rng)
@@ -92,7 +93,8 @@ def test_equals_the_golden_step(case: int) -> None:
         4: E.Layer(True, partial - 1 or 1), 5: E.Layer(True, E.ALL), 6: E.Layer(True, E.ALL),
         7: E.Layer(True, 0), head: E.Layer(True, E.ALL),
     }  # fmt: skip
-    bottom = [0, 4, 2, 1, 6, 0][case]
+    bottom = [0, 4, 2, 1, 6, 0, head, head][case]
+    wide = bottom == head
     layers = {i: layer for i, layer in layers.items() if i >= bottom}
     config = {}
     for i, layer in layers.items():
@@ -100,8 +102,8 @@ def test_equals_the_golden_step(case: int) -> None:
         source = graph.tensors[graph.ops[i].inputs[0]]
         config[i] = (int(count != 0), 1, 0, source.c if count == E.ALL else count)
     seed, lr_exponent = 7 + case, -4 - case % 3
-    net = module.GNet(golden_operators(graph), config, 0, rule=7, FB=0, SR=True, seed=seed)
-    plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY)
+    net = module.GNet(golden_operators(graph), config, 0, rule=7, FB=8 * wide, SR=True, seed=seed)
+    plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, narrow_head=not wide)
     session = E.Session(plan, seed=seed, lr=2.0**lr_exponent)
     for _ in range(60):
         x = rng.integers(-128, 128, (8, 8, 6)).astype(np.int8)
@@ -130,6 +132,10 @@ def test_equals_the_golden_step(case: int) -> None:
         expected = (model.wq.T if depthwise else model.wq[:, first:end]).reshape(-1)
         got = session.state[at : at + expected.size].view(np.int8)
         np.testing.assert_array_equal(got, expected)
+        if wide:
+            at += (got.size + 3) // 4 * 4
+            fraction = session.state[at : at + got.size].view(np.int8).astype(np.int64)
+            np.testing.assert_array_equal(got.astype(np.int64) * 256 + fraction, model.wm.reshape(-1))
         moved += int((got != golden_start(graph, i, first, end)).sum())
     assert moved > 20
 

@@ -27,8 +27,12 @@ def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -
         np.testing.assert_array_equal(state[at : at + 4 * rows].view(np.int32), expected["master"])
         at += 4 * rows
     if "weights" in expected:
-        weights = state[at : at + len(expected["weights"])].view(np.int8)
-        np.testing.assert_array_equal(weights, expected["weights"])
+        n = len(expected["weights"])
+        np.testing.assert_array_equal(state[at : at + n].view(np.int8), expected["weights"])
+        at += (n + 3) // 4 * 4
+    if "fraction" in expected:
+        n = len(expected["fraction"])
+        np.testing.assert_array_equal(state[at : at + n].view(np.int8), expected["fraction"])
 
 
 def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False) -> None:
@@ -41,13 +45,21 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
     )
     exact = bool(rng.random() < 0.3)
     mse = bool(rng.random() < 0.3)
+    narrow = bool(rng.random() < 0.3)
     probe = ReferenceTrainer(graph, {})
     layers = random_layers(rng, graph, len(probe.ops))
     reference = ReferenceTrainer(
-        graph, layers, "mse" if mse else "cross_entropy", seed=seed, lr=lr, exact=exact
+        graph,
+        layers,
+        "mse" if mse else "cross_entropy",
+        seed=seed,
+        lr=lr,
+        exact=exact,
+        narrow_head=narrow,
     )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
-    plan = E.Plan(model, engine_layers(layers, graph), E.MSE if mse else E.CROSS_ENTROPY)
+    loss = E.MSE if mse else E.CROSS_ENTROPY
+    plan = E.Plan(model, engine_layers(layers, graph), loss, narrow_head=narrow)
     session = E.Session(plan, seed=seed, lr=lr)
     session.c.exact_shifts = exact
     shape = graph.tensors[graph.input].shape

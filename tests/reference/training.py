@@ -133,8 +133,9 @@ class ReferenceTrainer:
 
     def __init__(
         self, graph: Graph, layers: dict[int, Layer], loss: str = "cross_entropy", seed: int = 1,
-        lr: float = 0.0, exact: bool = False,
+        lr: float = 0.0, exact: bool = False, narrow_head: bool = False,
     ) -> None:  # fmt: skip
+        self.narrow_head = narrow_head
         self.graph, self.layers, self.loss_name = copy.deepcopy(graph), layers, loss
         self.rng, self.lr, self.exact = Rng(seed), lr, exact
         self.ops = self._executed()
@@ -145,6 +146,7 @@ class ReferenceTrainer:
         )  # fmt: skip
         self.shifts: dict[tuple[int, int], Shift] = {}
         self.master: dict[int, list[int | None]] = {}
+        self.fraction: dict[int, Array] = {}  # of a wide head: 8 more bits of each weight
         self.root = list(range(len(graph.tensors)))
         self.producer: dict[int, int] = {}
         for index, op in enumerate(graph.ops):
@@ -474,11 +476,16 @@ class ReferenceTrainer:
         depthwise = op.kind is Kind.DEPTHWISE_CONV2D
         gradient = self.weight_gradient(index, q) if layer.channels else None
         op.weights = op.weights.copy()
+        head = self.logits and index == len(self.ops) - 1
+        wide = head and not self.narrow_head
+        most = WEIGHT_MAX * 256 + 127 if wide else WEIGHT_MAX
+        if wide:
+            fraction = self.fraction.setdefault(index, np.zeros(op.weights.shape, np.int64))
         for o in range(len(op.weight_scale) if layer.channels else 0):
             if not alive[o] or (depthwise and o // op.channel_multiplier not in layer.channels):
                 continue
             um, ue = self.rate(q31(source / float(op.weight_scale[o])))
-            s = 31 - ue - exponent
+            s = 31 - ue - exponent - (8 if wide else 0)
             if s > 62:
                 continue
             s = max(s, 1)
@@ -490,13 +497,18 @@ class ReferenceTrainer:
                         continue
                     d = self.rng.shift(-g * um, s)
                     place = self._place(op, o, t, i)
-                    value = int(op.weights[place]) + d
-                    if abs(value) > WEIGHT_MAX:
+                    value = int(op.weights[place])
+                    if wide:
+                        value = value * 256 + int(fraction[place])
+                    value += d
+                    if abs(value) > most:
                         if d:
                             clamped.add(o)
-                        value = WEIGHT_MAX if value > 0 else -WEIGHT_MAX
+                        value = most if value > 0 else -most
+                    if wide:
+                        fraction[place] = value - ((value + 128) >> 8) * 256
+                        value = (value + 128) >> 8
                     op.weights[place] = value
-        head = self.logits and index == len(self.ops) - 1
         if layer.bias:
             sums = q.reshape(-1, len(op.weight_scale)).sum(axis=0)
             for o, g in enumerate(int(v) for v in sums):
@@ -513,7 +525,13 @@ class ReferenceTrainer:
             for o in sorted(clamped):
                 if not layer.bias or self.master[index][o] is FROZEN:
                     continue
-                op.weights[o] = (op.weights[o].astype(np.int64) + 1) >> 1
+                row = op.weights[o].astype(np.int64)
+                if wide:
+                    half = (row * 256 + fraction[o] + 1) >> 1
+                    op.weights[o] = (half + 128) >> 8
+                    fraction[o] = half - ((half + 128) >> 8) * 256
+                else:
+                    op.weights[o] = (row + 1) >> 1
                 self.master[index][o] = (self.master[index][o] + 1) >> 1
                 op.weight_scale[o] *= np.float32(2)
 
@@ -549,4 +567,6 @@ class ReferenceTrainer:
             else:
                 chosen = layer.channels
             result["weights"] = op.weights[..., chosen].reshape(-1)
+            if index in self.fraction:
+                result["fraction"] = self.fraction[index][..., chosen].reshape(-1)
         return result

@@ -119,6 +119,7 @@ typedef struct {
     enum mt_loss_kind loss; // MT_LOSS_NONE plans inference: int8 outputs exactly as the image says
     uint32_t new_classes; // > 0: replace the last linear operator by a zero-initialised one with this many outputs
     const mt_layer_scheme_t *layers; // one per operator; NULL trains nothing
+    bool narrow_head; // keep the head's weights as int8 alone, without the 8 fraction bits that halve its distance to fp32
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -135,6 +136,7 @@ enum { // mt_op_plan_t.flags
     MT_F_COMPACT = 1024, // `saved` holds only the trained channels of the input
     MT_F_NEW = 2048, // a new head: nothing in the image
     MT_F_GRAD_TOP16 = 4096, // the gradient of the output is int16
+    MT_F_WIDE = 8192, // trained weights have 8 fraction bits
 };
 
 typedef struct { // one operator; offsets count from the start of the arena, MT_NONE where there is none

@@ -55,6 +55,7 @@ mt_state_layout_t mt_operand_layout(const mt_model_t *m, uint32_t index, const m
     l.scale = take(&l.state_bytes, head && p->channels ? rows * 4 : 0);
     l.master = take(&l.state_bytes, p->flags & MT_F_BIAS ? rows * 4 : 0);
     l.weights = take(&l.state_bytes, l.trained_weights);
+    l.fraction = take(&l.state_bytes, p->flags & MT_F_WIDE ? l.trained_weights : 0);
     l.zero_sum = take(&l.derived_bytes, p->channels ? rows * 4 : 0);
     l.mult = take(&l.derived_bytes, head ? rows * 4 : 0);
     l.shift = take(&l.derived_bytes, head ? rows : 0);
@@ -117,7 +118,10 @@ mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op) {
     mt_state_layout_t l = mt_operand_layout(s->model, op, &s->ops[op], s->classes);
     mt_conv_t c = operand(s, op, &l);
     uint8_t *derived = s->derived + s->ops[op].derived;
-    mt_head_t h = {c.window, c.weights, c.channels, NULL, (int32_t *)(derived + l.mult), (int8_t *)(derived + l.shift)};
+    mt_head_t h = {c.window, c.weights, c.channels, NULL, NULL, (int32_t *)(derived + l.mult), (int8_t *)(derived + l.shift)};
+    if (s->ops[op].flags & MT_F_WIDE) {
+        h.fraction = (int8_t *)(s->state + s->ops[op].state + l.fraction);
+    }
     if (s->ops[op].channels) {
         h.channels.scale = h.scale = (float *)(s->state + s->ops[op].state + l.scale);
     }

@@ -18,7 +18,7 @@ static inline bool mt_is_trained(const mt_op_plan_t *p) {
 
 // Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
 typedef struct {
-    uint32_t scale, master, weights, state_bytes; // f32, i32, i8
+    uint32_t scale, master, weights, fraction, state_bytes; // f32, i32, i8, i8
     uint32_t zero_sum, mult, shift, derived_bytes; // i32, i32, i8
     uint32_t trained_weights;
 } mt_state_layout_t;

@@ -28,13 +28,15 @@ static int64_t stochastic_shift(int64_t v, int shift, uint32_t *rng) {
     return (v + noise) >> shift;
 }
 
-bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int32_t n, int32_t *moved) {
+bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
     *moved = 0;
     if (!u->lr_mantissa || mt_channel_is_dead(weight_scale, u->largest_scale)) {
         return false;
     }
     mt_q31_t step = with_rate(u, mt_q31((double)u->in_scale / (double)weight_scale));
-    int shift = 31 - step.exponent - u->exponent;
+    const int bits = fraction ? MT_WEIGHT_FRACTION : 0;
+    const int64_t most = fraction ? (MT_WEIGHT_MAX << bits) + (1 << (bits - 1)) - 1 : MT_WEIGHT_MAX;
+    int shift = 31 - step.exponent - u->exponent - bits;
     if (shift > 62) {
         return false;
     }
@@ -51,13 +53,17 @@ bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *
         if (!d) {
             continue;
         }
-        int64_t next = w[i] + d;
-        if (next > MT_WEIGHT_MAX || next < -MT_WEIGHT_MAX) {
-            next = next > 0 ? MT_WEIGHT_MAX : -MT_WEIGHT_MAX;
+        int64_t next = w[i] * (1 << bits) + (fraction ? fraction[i] : 0) + d;
+        if (next > most || next < -most) {
+            next = next > 0 ? most : -most;
             clamped = true;
         }
-        sum += (int32_t)next - w[i];
-        w[i] = (int8_t)next;
+        int32_t whole = (int32_t)mt_round_shift(next, bits);
+        if (fraction) {
+            fraction[i] = (int8_t)(next - whole * (1 << bits));
+        }
+        sum += whole - w[i];
+        w[i] = (int8_t)whole;
     }
     *moved = sum;
     return clamped;

@@ -8,6 +8,7 @@
 #include "microtrain.h"
 
 #define MT_WEIGHT_MAX 127
+#define MT_WEIGHT_FRACTION 8
 #define MT_BIAS_FRACTION 8 // bits of a trained bias below the accumulator's unit
 #define MT_BIAS_FROZEN INT32_MIN // master value of a bias that is not trained: the image's is used
 
@@ -24,8 +25,9 @@ typedef struct { // what one operator's update needs besides its gradient
 } mt_update_t;
 
 // w[i] -= lr * g[i] * 2^exponent * in_scale / weight_scale, rounded stochastically, clamped to +-127.
+// `fraction`, where not NULL, holds 8 more bits of each weight, which is then w * 256 + fraction in units of 1/256.
 // `*moved` receives the sum of all changes. Returns whether a weight met the clamp.
-bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int32_t n, int32_t *moved);
+bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved);
 // *master -= lr * g * 2^exponent / (in_scale * weight_scale) * 2^MT_BIAS_FRACTION.
 void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t *master);
 void mt_update_observe(const mt_update_t *u, int kind, uint32_t channel, const int32_t *g, uint32_t n);

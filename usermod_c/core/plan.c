@@ -47,7 +47,7 @@ static void lay_out_state(planner_t *p) {
         info->derived_bytes += l.derived_bytes;
         mt_layer_info_t layer;
         mt_plan_layer(p->m, p->plan, i, &layer);
-        info->trainable_bytes += layer.trained_weights + 4 * layer.trained_bias;
+        info->trainable_bytes += layer.trained_weights * (plan->flags & MT_F_WIDE ? 2u : 1u) + 4 * layer.trained_bias;
         info->forward_macs += layer.forward_macs;
         info->backward_macs += layer.backward_macs;
     }

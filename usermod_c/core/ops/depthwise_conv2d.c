@@ -196,7 +196,7 @@ void mt_depthwise_update_weights(const mt_depthwise_t *d, const int8_t *q, const
             column[t] = trained[t * count];
         }
         int32_t moved;
-        mt_update_weights(u, d->channels.scale[o], gradient, column, taps, &moved);
+        mt_update_weights(u, d->channels.scale[o], gradient, column, NULL, taps, &moved);
         for (int32_t t = 0; t < taps; t++) {
             trained[t * count] = column[t];
         }

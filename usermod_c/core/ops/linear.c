@@ -44,7 +44,14 @@ uint32_t mt_head_update_scratch(const mt_window_t *w, int32_t count) {
 static void widen(mt_head_t *h, int32_t o) {
     int8_t *row = h->weights.trained + o * h->weights.count;
     for (int32_t i = 0; i < h->weights.count; i++) {
-        row[i] = (int8_t)((row[i] + 1) >> 1);
+        if (h->fraction) {
+            int8_t *fraction = h->fraction + o * h->weights.count + i;
+            int32_t half = (row[i] * (1 << MT_WEIGHT_FRACTION) + *fraction + 1) >> 1;
+            row[i] = (int8_t)mt_round_shift(half, MT_WEIGHT_FRACTION);
+            *fraction = (int8_t)(half - row[i] * (1 << MT_WEIGHT_FRACTION));
+        } else {
+            row[i] = (int8_t)((row[i] + 1) >> 1);
+        }
     }
     h->channels.zero_sum[o] = -h->window.in_zero * mt_sum(row, h->weights.count);
     if (h->channels.master) {
@@ -64,7 +71,8 @@ void mt_head_update(mt_head_t *h, const int16_t *q, const int8_t *x, const mt_up
         }
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
         int32_t moved;
-        if (mt_update_weights(u, h->channels.scale[o], gradient, h->weights.trained + o * n, n, &moved)) {
+        if (mt_update_weights(u, h->channels.scale[o], gradient, h->weights.trained + o * n,
+                h->fraction ? h->fraction + o * n : NULL, n, &moved)) {
             clamped[o / 8] |= (uint8_t)(1 << o % 8);
             any = true;
         }
