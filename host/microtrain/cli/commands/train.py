@@ -17,7 +17,6 @@ from microtrain.run.train import LOSSES, SCHEDULES, Training, TrainOptions
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
-INTERRUPTED = 130  # exit code
 
 
 @click.command()
@@ -74,8 +73,7 @@ def command(
 
         draw(events, f"{chosen.model.stem} learns {chosen.data.stem}", plot)
     if result.interrupted:
-        click.echo("stopped by Ctrl-C", err=True)
-        raise click.exceptions.Exit(INTERRUPTED)
+        raise KeyboardInterrupt
 
 
 def _log(file: TextIO | None, event: Event) -> None:

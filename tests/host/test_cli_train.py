@@ -1,0 +1,322 @@
+"""The commands train, eval and plan, from files to a board and back, over the virtual board."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_net
+from reference.forward import run_graph
+from shared import shared
+
+from microtrain import image
+from microtrain.importers.mcunet import import_mcunet
+from microtrain.link import Device, open_device
+from microtrain.run import plan
+
+DONE_KEYS = [
+    "event", "steps", "epochs", "train_loss", "val_accuracy_before", "val_accuracy_after",
+    "total_ram_bytes", "samples_per_s", "image_sha256", "checkpoint_sha256",
+]  # fmt: skip
+PLAN_KEYS = {
+    "model", "scheme", "arena_bytes", "arena_lower_bound_bytes", "trainable_bytes",
+    "total_ram_bytes", "flash_bytes", "forward_macs", "backward_macs", "layers",
+}  # fmt: skip
+LAYER_KEYS = {
+    "index", "name", "op", "trained_weights", "trained_bias", "saved_bytes", "mask_bytes",
+}  # fmt: skip
+COMMAND = [sys.executable, "-c", "from microtrain.cli import main; main()"]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of tiny_net, and a folder `board` that holds the board's files."""
+    folder = tmp_path_factory.mktemp("files")
+    tiny_net.write_all(folder)
+    return folder
+
+
+def environment(files: Path) -> dict[str, str]:
+    return os.environ | {"MICROTRAIN_BOARD_FOLDER": str(files / "board")}
+
+
+def cli(files: Path, *arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=60, cwd=files,
+        env=environment(files),
+    )  # fmt: skip
+
+
+def train(files: Path, *arguments: object, data: str = "train.mtd") -> list[dict[str, Any]]:
+    """Events of `train tiny.mtm --scheme full --epochs 2 --lr 0.02 --json` and what is given."""
+    result = cli(files, "train", "--model", "tiny.mtm", "--data", data, "--scheme", "full",
+                 "--epochs", 2, "--lr", 0.02, "--json", *arguments)  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def only(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [event for event in events if event["event"] == kind]
+
+
+def test_events_of_a_run(files: Path) -> None:
+    events = train(files, "--val", "val.mtd", "--epochs", 4, "--schedule", "linear",
+                   "--log", "log.jsonl", "--plot", "run.png", "--save", "net.mtc")  # fmt: skip
+    assert [json.loads(line) for line in (files / "log.jsonl").read_text().splitlines()] == events
+    done = events[-1]
+    assert sorted(done) == sorted(DONE_KEYS)
+    assert (done["event"], done["steps"], done["epochs"]) == ("done", 256, 4)
+    assert done["image_sha256"] == hashlib.sha256((files / "tiny.mtm").read_bytes()).hexdigest()
+    saved = (files / "net.mtc").read_bytes()
+    assert done["checkpoint_sha256"] == hashlib.sha256(saved).hexdigest()
+    assert done["samples_per_s"] > 0
+
+    steps, epochs, evals = (only(events, kind) for kind in ("step", "epoch", "eval"))
+    assert sum(step["samples"] for step in steps) == 256 and steps[-1]["step"] == 256
+    assert steps[0]["lr"] == pytest.approx(0.02) and steps[-1]["lr"] < 0.001
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3, 4]
+    for epoch in epochs:  # the mean of its steps
+        mine = [step for step in steps if step["epoch"] == epoch["epoch"]]
+        mean = sum(s["loss"] * s["samples"] for s in mine) / 64
+        assert epoch["train_loss"] == pytest.approx(mean, rel=1e-4)
+    assert done["train_loss"] == pytest.approx(epochs[-1]["train_loss"], rel=1e-6)
+    assert [event["when"] for event in evals] == ["before", *["epoch"] * 3, "after"]
+    assert done["val_accuracy_before"] == evals[0]["accuracy"] < 0.6
+    assert done["val_accuracy_after"] == evals[-1]["accuracy"] > 0.9
+    assert (files / "run.png").read_bytes().startswith(b"\x89PNG")
+
+    # The checkpoint holds what was measured.
+    result = cli(files, "eval", "--model", "tiny.mtm", "--data", "val.npz", "--checkpoint",
+                 "net.mtc", "--outputs", "out.npy", "--json")  # fmt: skip
+    found = json.loads(result.stdout)
+    assert set(found) == {"accuracy", "samples", "confusion"} and found["samples"] == 40
+    assert found["accuracy"] == pytest.approx(done["val_accuracy_after"], abs=1e-6)
+    confusion, outputs = np.array(found["confusion"]), np.load(files / "out.npy")
+    assert confusion.sum() == 40 and confusion.sum(1).tolist() == [10] * 4
+    assert np.trace(confusion) == round(40 * found["accuracy"])
+    assert outputs.shape == (40, 4) and outputs.dtype == np.int32
+    truth = np.load(files / "val.npz")["y"]
+    assert np.mean(outputs.argmax(1) == truth) == pytest.approx(found["accuracy"])
+
+
+def test_same_run_same_bytes(files: Path) -> None:
+    first, again = train(files)[-1], train(files, data="train.npz")[-1]
+    other = train(files, "--seed", 2)[-1]
+    assert first["checkpoint_sha256"] == again["checkpoint_sha256"] != other["checkpoint_sha256"]
+    assert first["val_accuracy_before"] is None is first["val_accuracy_after"]
+
+
+def test_nothing_is_sent_twice(files: Path) -> None:
+    train(files)
+    names = ("tiny.mtm", "train.mtd")
+    before = {name: (files / "board" / name).stat().st_mtime_ns for name in names}
+    train(files)
+    assert before == {name: (files / "board" / name).stat().st_mtime_ns for name in names}
+
+
+def test_a_checkpoint_goes_on_exactly_where_it_was(files: Path) -> None:
+    whole = train(files, "--epochs", 4, "--seed", 7)[-1]
+    train(files, "--epochs", 1, "--seed", 7, "--save", "part.mtc")
+    rest = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd", "--epochs", 3,
+               "--checkpoint", "part.mtc", "--save", "part.mtc", "--json")  # fmt: skip
+    done = json.loads(rest.stdout.splitlines()[-1])
+    assert (done["steps"], done["epochs"]) == (256, 4)
+    assert done["checkpoint_sha256"] == whole["checkpoint_sha256"]
+    # Another scheme takes over what was learned; one that cannot hold it is refused.
+    events = train(files, "--checkpoint", "part.mtc", "--val", "val.mtd", "--lr", 0)
+    assert events[-1]["val_accuracy_before"] > 0.9
+    result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd", "--scheme", "last",
+                 "--checkpoint", "part.mtc")  # fmt: skip
+    assert result.returncode == 1 and "this scheme does not hold it" in result.stderr
+
+
+def test_new_head(files: Path) -> None:
+    done = train(files, "--new-head", 6, "--scheme", "last", "--lr", 0.1, "--epochs", 4,
+                 "--val", "val.mtd", "--val-every", 0)[-1]  # fmt: skip
+    # At zero all classes are equal, and the first is taken: a quarter of the samples.
+    assert done["val_accuracy_before"] == 0.25 and done["val_accuracy_after"] > 0.9
+
+
+def test_schemes_from_files(files: Path) -> None:
+    ours = {"name": "ours", "layers": {"conv2d_2": {"bias": True, "weights": [1, 6]}}}
+    (files / "ours.json").write_text(json.dumps(ours))
+    published = {"tiny": {"1kb": {
+        "enable_backward_config": 1, "n_bias_update": 2, "n_weight_update": 0,
+        "weight_update_ratio": [0.5], "manual_weight_idx": [2],
+        "weight_select_criteria": "magnitude+", "pw1_weight_only": 0,
+    }}}  # fmt: skip
+    (files / "many.json").write_text(json.dumps(published))
+    sizes = {}
+    for scheme in ("last", "bias", "full", "ours.json", "many.json#tiny/1kb"):
+        result = cli(files, "plan", "tiny.mtm", "--scheme", scheme, "--json")
+        found = json.loads(result.stdout)
+        assert set(found) >= PLAN_KEYS and set(found["layers"][0]) >= LAYER_KEYS
+        done = train(files, "--scheme", scheme)[-1]
+        assert done["total_ram_bytes"] == found["total_ram_bytes"]
+        sizes[scheme] = {
+            layer["name"]: (layer["trained_weights"], layer["trained_bias"])
+            for layer in found["layers"] if layer["trained_weights"] or layer["trained_bias"]
+        }  # fmt: skip
+    assert sizes["last"] == {"linear_4": (576, 4)}
+    assert sizes["ours.json"] == {"conv2d_2": (32, 16), "linear_4": (576, 4)}
+    assert sizes["many.json#tiny/1kb"] == {
+        "depthwise_conv2d_1": (0, 8), "conv2d_2": (64, 16), "linear_4": (576, 4)
+    }
+
+
+def test_plan_against_a_memory_size(files: Path) -> None:
+    needed = json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json").stdout)
+    total = needed["total_ram_bytes"]
+    fits = cli(files, "plan", "tiny.mtm", "--scheme", "full", "--ram", total)
+    assert fits.returncode == 0 and f"fits {total} bytes of RAM, 0 to spare" in fits.stdout
+    short = cli(files, "plan", "tiny.mtm", "--scheme", "full", "--ram", total - 3)
+    assert short.returncode == 1
+    assert f"needs {total} bytes of RAM, 3 more than the {total - 3}" in short.stderr
+    assert "--scheme bias" in short.stderr and "fits" in short.stderr
+    assert len(short.stderr.splitlines()) == 1
+    never = cli(files, "plan", "tiny.mtm", "--ram", 100)
+    assert never.returncode == 1 and "smaller" in never.stderr
+
+
+def test_outputs_as_imported_are_the_reference(files: Path) -> None:
+    result = cli(files, "eval", "--model", "tiny.mtm", "--data", "val.mtd", "--outputs", "o.npy")
+    assert result.returncode == 0 and result.stdout.startswith("accuracy ")
+    outputs, samples = np.load(files / "o.npy"), np.load(files / "val.npz")["x"]
+    graph = image.read(files / "tiny.mtm")
+    expected = np.stack([run_graph(graph, x).reshape(-1) for x in samples])
+    assert outputs.dtype == np.int8 and np.array_equal(outputs, expected)
+    plain = cli(files, "eval", "--model", "tiny.mtm", "--data", "plain.mtd", "--json")
+    assert json.loads(plain.stdout) == {"accuracy": None, "samples": 64, "confusion": None}
+
+
+def test_targets_that_are_numbers(files: Path) -> None:
+    events = train(files, "--loss", "mse", "--val", "vectors.mtd", "--plot", "run.svg",
+                   data="vectors.mtd")  # fmt: skip
+    evals = only(events, "eval")
+    assert evals[-1]["loss"] < evals[0]["loss"] and evals[0]["accuracy"] is None
+    assert events[-1]["val_accuracy_after"] is None
+
+
+def test_ctrl_c_reports_and_saves(files: Path) -> None:
+    command = [*COMMAND, "train", "--model", "tiny.mtm", "--data", "train.mtd", "--scheme", "full",
+               "--lr", "0.01", "--epochs", "100000", "--val", "val.mtd", "--save", "stopped.mtc",
+               "--json"]  # fmt: skip
+    with subprocess.Popen(command, cwd=files, env=environment(files), stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:  # fmt: skip
+        assert process.stdout is not None and process.stderr is not None
+        for line in process.stdout:
+            if json.loads(line)["event"] == "step":
+                break
+        process.send_signal(signal.SIGINT)
+        events = [json.loads(line) for line in process.stdout]
+        errors = process.stderr.read()
+    assert process.returncode == 130 and errors.split() == ["stopped"]
+    done = events[-1]
+    assert 0 < done["steps"] < 64 * 100000 and done["val_accuracy_after"] is not None
+    saved = (files / "stopped.mtc").read_bytes()
+    assert hashlib.sha256(saved).hexdigest() == done["checkpoint_sha256"]
+    assert int.from_bytes(saved[48:52], "little") == done["steps"]
+
+
+def test_text_output(files: Path) -> None:
+    arguments = ["train", "--model", "tiny.mtm", "--data", "train.mtd", "--val", "val.mtd",
+                 "--epochs", "2", "--lr", "0.02"]  # fmt: skip
+    result = cli(files, *arguments)
+    lines = result.stdout.splitlines()
+    assert result.stderr == "" and len(lines) == 6, result
+    assert lines[1].startswith("epoch 1: loss ") and lines[-1].startswith("accuracy ")
+    # A bar on a terminal, and only there.
+    master, slave = pty.openpty()
+    with subprocess.Popen([*COMMAND, *arguments], cwd=files, env=environment(files), text=True,
+                          stdout=subprocess.PIPE, stderr=slave) as process:  # fmt: skip
+        os.close(slave)
+        assert process.stdout is not None
+        on_terminal = b""
+        while True:
+            try:
+                on_terminal += os.read(master, 4096)
+            except OSError:  # the other end is closed
+                break
+        assert process.stdout.read().splitlines()[-1].startswith("accuracy ")
+    os.close(master)
+    assert process.returncode == 0
+    assert b"train" in on_terminal and b"/128" in on_terminal
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--scheme", "most"), "neither one of last, bias, full nor a file"),
+        (("--data", "plain.mtd"), 'has no classes: use loss="mse"'),
+        (("--loss", "mse"), 'has classes: use loss="cross_entropy"'),
+        (("--val", "small.npz"), "the model wants (6, 6, 3)"),
+        (("--data", "many.npz"), "use new_head(classes=10)"),
+        (("--data", "train.csv"), ".mtd or .npz needed"),
+        (("--model", "train.mtd"), "not a model image"),
+        (("--data", "tiny.mtd"), "not a data file"),
+        (("--checkpoint", "tiny.mtm"), "not a checkpoint"),
+        (("--checkpoint", "tiny.mtm", "--new-head", 4), "give one of the two"),
+        (("--plot", "x.nonsense"), "nonsense"),
+        (("--port", "/dev/no-such-port"), "no serial port /dev/no-such-port"),
+    ],
+)
+def test_errors_are_one_line(files: Path, arguments: tuple[object, ...], message: str) -> None:
+    x, y = tiny_net.samples(4, 1)
+    np.savez(files / "small.npz", x=x[:, :3], y=y)
+    np.savez(files / "many.npz", x=x, y=y + 6)
+    (files / "train.csv").write_text("a,label\n1,2\n")
+    (files / "tiny.mtd").write_bytes((files / "tiny.mtm").read_bytes())
+    result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd", *arguments)
+    assert result.returncode == 1
+    assert len(result.stderr.splitlines()) == 1 and message in result.stderr, result.stderr
+
+
+@pytest.mark.parametrize("name", ["train", "eval", "plan"])
+def test_help_has_an_example(files: Path, name: str) -> None:
+    result = cli(files, name, "--help")
+    assert result.returncode == 0 and f"Example: microtrain {name}" in result.stdout
+
+
+@pytest.fixture(scope="module")
+def device(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with open_device("virtual", folder=tmp_path_factory.mktemp("board")) as device:
+        yield device
+
+
+@pytest.mark.parametrize("model", ["mbv2-w0.35", "mcunet-5fps", "proxyless-w0.3"])
+def test_published_schemes(device: Device, model: str, tmp_path: Path) -> None:
+    """Each entry plans on the network it was made for, within 5 % of the arena's lower bound."""
+    path = tmp_path / f"{model}.mtm"
+    image.write(import_mcunet(shared(f"data/mcunet/models_npz/{model}.npz"), 128), path)
+    config = shared("data/mcunet/sparse_update_configs.json")
+    entries = json.loads(config.read_text())[model]
+    assert len(entries) == 5
+    totals = []
+    for entry in entries:
+        found, _ = plan(device, path, f"{config}#{model}/{entry}", new_head=10)
+        assert found["arena_bytes"] <= 1.05 * found["arena_lower_bound_bytes"]
+        totals.append(found["total_ram_bytes"])
+    assert totals == sorted(totals)
+
+
+def test_published_scheme_trains(files: Path) -> None:
+    """Explicit channel lists of a real scheme reach the board."""
+    path = files / "mbv2-w0.35.mtm"
+    image.write(import_mcunet(shared("data/mcunet/models_npz/mbv2-w0.35.npz"), 64), path)
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 256, (8, 64, 64, 3)).astype(np.uint8)
+    np.savez(files / "noise.npz", x=x, y=np.arange(8) % 2)
+    config = shared("data/mcunet/sparse_update_configs.json")
+    events = train(files, "--model", path.name, "--new-head", 2, "--epochs", 3, "--lr", 0.01,
+                   "--scheme", f"{config}#mbv2-w0.35/49kb", data="noise.npz")  # fmt: skip
+    losses = [epoch["train_loss"] for epoch in only(events, "epoch")]
+    assert losses[-1] < losses[0]
