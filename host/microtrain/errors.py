@@ -23,6 +23,10 @@ class DataError(MicrotrainError):
     """A data set has the wrong shape, type, range or labels."""
 
 
+class CheckpointError(MicrotrainError):
+    """A checkpoint is damaged, or of a version this program does not read."""
+
+
 class SchemeError(MicrotrainError):
     """An update scheme names layers or channels that the model does not have."""
 

@@ -151,6 +151,12 @@ def from_bytes(data: bytes) -> Graph:
     return graph
 
 
+def header_sha256(data: bytes) -> str:
+    """The hexadecimal SHA-256 that an image carries, by which checkpoints name it."""
+    digest: bytes = _HEADER.unpack_from(data)[5]
+    return digest.hex()
+
+
 def _slice(data: bytes, offset: int, size: int, align: int, what: str) -> bytes:
     if offset % align or offset < _HEADER.size or offset + size > len(data):
         raise ModelError(

@@ -9,18 +9,23 @@ from typing import Any
 import click
 import numpy as np
 
-from microtrain import dataset, image
+from microtrain import checkpoint, dataset, image
+from microtrain.checkpoint import Checkpoint
 from microtrain.cli.common import json_option, print_json
 from microtrain.dataset import Dataset
 from microtrain.errors import MicrotrainError
 from microtrain.graph import Graph, Op
+
+KEY_WIDTH = 21
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @json_option
 def command(file: Path, as_json: bool) -> None:
-    """Say what is in FILE, a model image (.mtm) or a data file (.mtd), and check it completely.
+    """Say what is in FILE, and check it completely.
+
+    FILE is a model image (.mtm), a data file (.mtd) or a checkpoint (.mtc).
 
     Example: microtrain inspect net.mtm
     """
@@ -31,8 +36,12 @@ def command(file: Path, as_json: bool) -> None:
         summary = image_summary(file, graph)
     elif magic == dataset.MAGIC:
         summary = data_summary(file, dataset.read(file))
+    elif magic == checkpoint.MAGIC:
+        summary = checkpoint_summary(file, checkpoint.read(file))
     else:
-        raise MicrotrainError(f"{file}: neither a model image (MTMI) nor a data file (MTD1)")
+        raise MicrotrainError(
+            f"{file}: neither a model image (MTMI), a data file (MTD1) nor a checkpoint (MTC1)"
+        )
     if as_json:
         print_json(summary)
     else:
@@ -47,6 +56,7 @@ def image_summary(file: Path, graph: Graph) -> dict[str, Any]:
         "kind": "model image",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
+        "header_sha256": image.header_sha256(data),
         "parameters": graph.parameters(),
         "macs": sum(graph.macs(op) for op in graph.ops),
         "input": _tensor(graph, graph.input),
@@ -97,16 +107,37 @@ def data_summary(file: Path, data: Dataset) -> dict[str, Any]:
     }
 
 
+def checkpoint_summary(file: Path, found: Checkpoint) -> dict[str, Any]:
+    """Everything `inspect --json` says about a checkpoint."""
+    return {
+        "file": str(file),
+        "kind": "checkpoint",
+        "bytes": file.stat().st_size,
+        "model": found.model,
+        "image_header_sha256": found.image_sha256,
+        "scheme": found.scheme_name,
+        "layers": found.layers,
+        "loss": found.loss,
+        "new_classes": found.new_classes or None,
+        "labels": found.labels,
+        "steps": found.steps,
+        "epochs": found.epochs,
+        "lr": found.lr,
+        "seed": found.seed,
+        "state_bytes": len(found.state),
+    }
+
+
 def _print(summary: dict[str, Any]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     for key, value in summary.items():
-        if key not in ("operators", "metadata"):
-            click.echo(f"{key:12}{value}")
-    for key, value in summary["metadata"].items():
-        click.echo(f"{'  ' + key:12}{value}")
+        if key not in ("operators", "metadata", "layers"):
+            click.echo(f"{key:{KEY_WIDTH}}{value}")
+    for key, value in summary.get("metadata", {}).items():
+        click.echo(f"{'  ' + key:{KEY_WIDTH}}{value}")
     if "operators" not in summary:
         return
     table = Table("#", "name", "operator", "output", "kernel", "stride", "activation", "weights",

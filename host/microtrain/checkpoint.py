@@ -1,0 +1,103 @@
+"""The checkpoint `.mtc`: what a board has trained of a model.
+
+Specification: firmware/README.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from microtrain.errors import CheckpointError
+
+MAGIC = b"MTC1"
+MAJOR = 1
+_HEADER = struct.Struct("<4sHHII32sIIIf")
+_DIGEST_BYTES = 32
+assert _HEADER.size == 64
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint whose bytes are whole.
+
+    image_sha256: the SHA-256 in the header of the image it belongs to, in hexadecimal. steps,
+    epochs: samples learned from, complete epochs. seed, lr: of the run that made it. scheme: a
+    name, or the JSON object of host/README.md. new_classes: outputs of a new head, 0 for the
+    image's own. state: the engine's trained tensors and random state.
+    """
+
+    image_sha256: str
+    steps: int
+    epochs: int
+    seed: int
+    lr: float
+    scheme: str | dict[str, Any]
+    loss: str
+    new_classes: int
+    labels: list[str] | None
+    model: str
+    state: bytes
+
+    @property
+    def scheme_name(self) -> str:
+        """The scheme's name; "custom" where it has none."""
+        if isinstance(self.scheme, str):
+            return self.scheme
+        return str(self.scheme.get("name", "custom"))
+
+    @property
+    def layers(self) -> dict[str, Any] | None:
+        """The trained layers of a scheme that lists them (host/README.md), else None."""
+        return None if isinstance(self.scheme, str) else self.scheme.get("layers")
+
+
+def read(path: Path) -> Checkpoint:
+    """Read and check a .mtc file. Raises CheckpointError."""
+    try:
+        return from_bytes(path.read_bytes())
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror}") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+
+
+def from_bytes(data: bytes) -> Checkpoint:
+    """The checkpoint in the bytes of a .mtc file. Raises CheckpointError."""
+    if len(data) < _HEADER.size or data[:4] != MAGIC:
+        raise CheckpointError("not a checkpoint: it does not start with 'MTC1' and a header")
+    _, major, minor, about, state, image, steps, epochs, seed, lr = _HEADER.unpack_from(data)
+    if major != MAJOR:
+        raise CheckpointError(f"checkpoint version {major}.{minor}, this program reads {MAJOR}.x")
+    state_at = _HEADER.size + about
+    end = state_at + state
+    if len(data) != end + _DIGEST_BYTES:
+        raise CheckpointError(
+            f"the header says {end + _DIGEST_BYTES} bytes but there are {len(data)}: truncated?"
+        )
+    if hashlib.sha256(data[:end]).digest() != data[end:]:
+        raise CheckpointError("the SHA-256 does not match: the file is damaged")
+    return Checkpoint(
+        image_sha256=image.hex(), steps=steps, epochs=epochs, seed=seed, lr=lr,
+        state=data[state_at:end], **_description(data[_HEADER.size : state_at]),
+    )  # fmt: skip
+
+
+def _description(text: bytes) -> dict[str, Any]:
+    """The fields of the JSON object, of the right types."""
+    try:
+        about = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"the description is not JSON: {error}") from None
+    types: dict[str, tuple[type, ...]] = {
+        "scheme": (str, dict), "loss": (str,), "new_classes": (int,),
+        "labels": (list, type(None)), "model": (str,),
+    }  # fmt: skip
+    for name, allowed in types.items():
+        if not isinstance(about, dict) or not isinstance(about.get(name), allowed):
+            raise CheckpointError(f"the description has no valid {name!r}: {text[:80]!r}")
+    return {name: about[name] for name in types}
