@@ -105,6 +105,45 @@ def test_extreme_fields(seed: int, op: int, field: int, value: int) -> None:
     use(rehashed(data))
 
 
+@given(
+    seed=st.integers(0, 50),
+    op=st.integers(0, 9),
+    field=st.integers(2, 13),
+    value=st.sampled_from([0, 1, 2, 3, 255, 256, 4095, 0x7FFF, 0xFFFF]),
+)
+def test_extreme_short_fields(seed: int, op: int, field: int, value: int) -> None:
+    """Kernels, strides, pads and multipliers, one at a time."""
+    data = bytearray(small_image(seed))
+    count, table = struct.unpack_from("<I", data, 52)[0], struct.unpack_from("<I", data, 60)[0]
+    struct.pack_into("<H", data, table + 96 * (op % count) + 2 * field, value)
+    use(rehashed(data))
+
+
+@given(
+    seed=st.integers(0, 50),
+    tensor=st.integers(0, 9),
+    field=st.integers(0, 7),
+    value=st.sampled_from([0, 1, 2, 3, 255, 4095, 0x7FFF, 0xFFFF]),
+)
+def test_extreme_shapes(seed: int, tensor: int, field: int, value: int) -> None:
+    data = bytearray(small_image(seed))
+    count, table = struct.unpack_from("<I", data, 48)[0], struct.unpack_from("<I", data, 56)[0]
+    struct.pack_into("<H", data, table + 16 * (tensor % count) + 2 * field, value)
+    use(rehashed(data))
+
+
+def test_a_linear_operator_ignores_its_kernel() -> None:
+    """Its weights are out x in whatever the kernel says: a kernel of 0 must not shrink the check."""
+    b = Builder(np.random.default_rng(3), 1, 1, 40)
+    b.linear(0, 30)
+    data = bytearray(image.to_bytes(b.graph))
+    table = struct.unpack_from("<I", data, 60)[0]
+    struct.pack_into("<HH", data, table + 10, 0, 0)
+    end = len(data) // 16 * 16
+    struct.pack_into("<I", data, table + 32, end)
+    assert code_of(rehashed(data)) == -6
+
+
 def test_misaligned_image_is_refused() -> None:
     with pytest.raises(E.EngineError) as caught:
         E.Model(small_image(), base_offset=2)

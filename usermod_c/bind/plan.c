@@ -48,7 +48,7 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     if (loss < MT_LOSS_NONE || loss > MT_LOSS_MSE || classes < 0 || classes > 65535) {
         mp_raise_ValueError(MP_ERROR_TEXT("loss 0 to 2 and 0 to 65535 classes needed"));
     }
-    mt_scheme_t scheme = {(enum mt_loss_kind)loss, classes, layers};
+    mt_scheme_t scheme = {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers};
     size_t size = mt_plan_work_size(m, &scheme);
     plan_obj_t *self = mp_obj_malloc(plan_obj_t, type);
     self->model = model;

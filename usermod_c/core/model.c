@@ -10,6 +10,8 @@
 #define HASHED_FROM 48
 #define MAX_COUNT 4096
 #define MAX_ELEMENTS (1u << 24)
+#define MAX_IMAGE (1u << 28) // bytes
+#define MAX_WINDOW (1u << 28) // bytes of the input rows that one window touches, padding included
 #define MAX_BIAS ((int32_t)1 << 30)
 
 typedef struct { // the first 96 bytes
@@ -76,7 +78,7 @@ static int read_parameters(const mt_model_t *m, const mt_op_t *op, int32_t index
     if (op->kind == MT_CONV2D) {
         terms *= in->c;
     } else if (op->kind == MT_LINEAR) {
-        terms = mt_tensor_size(in);
+        terms = mt_tensor_size(in); // whatever the kernel says
     }
     if (!inside(m, op->weights, terms * out->c, 1, 16)) {
         return mt_fail(error, MT_ERR_CORRUPT, index, 32, op->weights);
@@ -145,6 +147,11 @@ static int read_op(const mt_model_t *m, int32_t index, const uint32_t *made, mt_
                      || !valid_window(in->w, out->w, op->kernel_w, op->stride_w, op->pad_left))) {
         return mt_fail(error, MT_ERR_CORRUPT, index, 10, 0);
     }
+    // products of sizes below stay in 32 bits because these do
+    uint64_t rows = (uint64_t)op->kernel_h * ((uint32_t)in->w + 2u * op->kernel_w) * in->c;
+    if (windowed && rows > MAX_WINDOW) {
+        return mt_fail(error, MT_ERR_LIMIT, index, (uint32_t)(rows >> 10), MAX_WINDOW >> 10);
+    }
     bool consistent = true;
     switch (op->kind) {
         case MT_DEPTHWISE_CONV2D:
@@ -201,7 +208,7 @@ int mt_model_open(mt_model_t *m, const void *image, size_t length, bool check_ha
     if (h->major != MT_VERSION_MAJOR) {
         return mt_fail(error, MT_ERR_VERSION, -1, MT_VERSION_MAJOR, h->major);
     }
-    if (h->length < HEADER_BYTES || h->length > length || h->length > INT32_MAX) {
+    if (h->length < HEADER_BYTES || h->length > length || h->length > MAX_IMAGE) {
         return mt_fail(error, MT_ERR_LENGTH, -1, h->length, (uint32_t)length);
     }
     if (check_hash) {

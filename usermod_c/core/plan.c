@@ -145,6 +145,17 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
         return code;
     }
     mt_plan_lifetimes(&p);
+    uint64_t bytes = 0; // of all buffers and states: offsets are 32 bits
+    for (uint32_t i = 0; i < p.buffer_count; i++) {
+        bytes += p.buffers[i].size;
+    }
+    for (uint32_t i = 0; i < p.n; i++) {
+        mt_state_layout_t state = mt_operand_layout(m, i, &plan->ops[i], p.classes);
+        bytes += (uint64_t)state.state_bytes + state.derived_bytes;
+    }
+    if (bytes > INT32_MAX) {
+        return mt_fail(error, MT_ERR_MEMORY, -1, UINT32_MAX, INT32_MAX);
+    }
     uint16_t peak = 0;
     plan->info.arena_lower_bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
     plan->info.peak_backward = peak > p.n;

@@ -4,6 +4,8 @@
 #include "operand.h"
 #include "ops/pool.h"
 
+#define MAX_NEW_WEIGHTS (1u << 24)
+
 // Executed operators: with a loss, the final softmax is left out, and whatever only reshapes the head's output.
 static void find_end(planner_t *p) {
     const mt_model_t *m = p->m;
@@ -31,8 +33,10 @@ static int set_new_head(planner_t *p) {
     if (p->scheme->loss == MT_LOSS_NONE || !(head->flags & MT_F_LOGITS)) {
         return mt_fail(p->error, MT_ERR_HEAD, (int32_t)p->n - 1, MT_LINEAR, p->m->ops[p->n - 1].kind);
     }
-    if (classes > 65535) {
-        return mt_fail(p->error, MT_ERR_VALUE, (int32_t)p->n - 1, 65535, classes);
+    uint32_t most = MAX_NEW_WEIGHTS / mt_tensor_size(&p->m->tensors[p->m->ops[p->n - 1].input[0]]);
+    most = most > 65535 ? 65535 : most;
+    if (classes > most) {
+        return mt_fail(p->error, MT_ERR_VALUE, (int32_t)p->n - 1, most, classes);
     }
     head->flags |= MT_F_NEW;
     p->classes = classes;
