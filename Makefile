@@ -8,6 +8,9 @@ MPY_CROSS := $(abspath $(BUILD))/mpy-cross/mpy-cross
 
 include boards/versions.env
 
+# Reference data, which tests and benchmarks may use; not part of the repository.
+SHARED := $(or $(MICROTRAIN_SHARED),../shared)
+
 # One thread for numpy and friends: the machine is shared with the boards.
 export OMP_NUM_THREADS ?= 1
 
@@ -74,7 +77,7 @@ $(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undef
 
 define compile_engine
 	@mkdir -p $(@D)
-	$(CC) $(ENGINE_CFLAGS) $(FLAGS) -MMD -c -o $@ $<
+	@$(CC) $(ENGINE_CFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
 endef
 
 $(BUILD)/engine/fast/%.o: usermod_c/core/%.c Makefile
@@ -86,7 +89,8 @@ $(BUILD)/engine/asan/%.o: usermod_c/core/%.c Makefile
 $(ENGINE): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.o)
 $(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.o)
 $(ENGINE) $(ENGINE_ASAN):
-	$(CC) -shared $(FLAGS) -o $@.part $^ -lm
+	@echo "linking $@"
+	@$(CC) -shared $(FLAGS) -o $@.part $^ -lm
 	@mv $@.part $@
 
 -include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.d)
@@ -97,7 +101,7 @@ engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and 
 
 # --- what it is for -----------------------------------------------------------------------------
 
-READY := $(PYTHON_READY) engine virtual
+READY := $(PYTHON_READY) virtual
 
 .PHONY: demo demo-images models
 demo: $(READY) ## train on the virtual board: a watch learns a new person's exercises
@@ -107,16 +111,16 @@ demo-images: $(READY) ## train on the virtual board: 30 kinds of doodles never s
 	@boards/setup.sh npm
 	$(PY) tests/demo/doodles.py
 
-models: $(READY) ## model images of every network in ../shared/data, to build/models
-	$(PY) -m microtrain.importers.batch ../shared/data $(BUILD)/models
+models: $(PYTHON_READY) ## model images of every network in ../shared/data, to build/models
+	$(PY) -m microtrain.importers.batch $(SHARED)/data $(BUILD)/models
 
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) virtual32 ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) virtual32 ## the tests, slow ones too
+test-all: $(READY) engine virtual32 ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy
@@ -138,7 +142,7 @@ bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
 bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
-$(BENCHES:%=bench-%): bench-%: $(READY)
+$(BENCHES:%=bench-%): bench-%: $(READY) engine
 	$(PY) tests/bench/$*.py
 
 # --- the rest -----------------------------------------------------------------------------------
