@@ -9,13 +9,22 @@ typedef struct {
     mp_obj_base_t base;
     plan_obj_t *plan;
     mt_session_t *session;
-    mp_obj_t memory; // keeps the block alive
-    mp_obj_t input; // bytearray view of the input sample
+    mp_obj_t memory; // keeps the caller's block alive
+    void *block; // where the garbage collector sees it
+    mp_obj_t input; // view of the input sample
     uint32_t input_size;
     // since the last stats()
     uint64_t loss_q16;
     uint32_t samples, correct;
 } session_obj_t;
+
+// `n` items at `items` in the block. The view points at the block's start, so that it keeps the block alive; `free` is what
+// objarray.c calls memview_offset.
+static mp_obj_t view(const session_obj_t *self, char typecode, size_t n, const void *items) {
+    mp_obj_array_t *o = MP_OBJ_TO_PTR(mp_obj_new_memoryview(typecode | MP_OBJ_ARRAY_TYPECODE_FLAG_RW, n, self->block));
+    o->free = ((const uint8_t *)items - (const uint8_t *)self->block) / (typecode == 'i' ? 4 : 1);
+    return MP_OBJ_FROM_PTR(o);
+}
 
 static const mt_model_t *model_of(const session_obj_t *self) {
     return &self->plan->model->model;
@@ -51,8 +60,9 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
     }
     self->plan = plan;
     self->memory = memory;
+    self->block = block.buf;
     self->input_size = mt_tensor_size(&m->tensors[m->input]);
-    self->input = mp_obj_new_bytearray_by_ref(self->input_size, mt_session_input(self->session));
+    self->input = view(self, 'B', self->input_size, mt_session_input(self->session));
     self->loss_q16 = 0;
     self->samples = self->correct = 0;
     return MP_OBJ_FROM_PTR(self);
@@ -190,14 +200,14 @@ static MP_DEFINE_CONST_FUN_OBJ_1(session_argmax_obj, session_argmax);
 // session.output() -> memoryview of the outputs: int32 Q16 logits, or int8; valid until the next forward
 static mp_obj_t session_output(mp_obj_t self_in) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    return mp_obj_new_memoryview(self->session->logits ? 'i' : 'b', self->session->classes, (void *)mt_session_output(self->session));
+    return view(self, self->session->logits ? 'i' : 'b', self->session->classes, mt_session_output(self->session));
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(session_output_obj, session_output);
 
 // session.state() -> writable memoryview of the trained tensors, random state and shift states; call refresh() after writing
 static mp_obj_t session_state(mp_obj_t self_in) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    return mp_obj_new_memoryview('B' | MP_OBJ_ARRAY_TYPECODE_FLAG_RW, self->session->state_bytes, mt_session_state(self->session));
+    return view(self, 'B', self->session->state_bytes, mt_session_state(self->session));
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(session_state_obj, session_state);
 
@@ -234,7 +244,7 @@ static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_lr_obj, session_lr);
 
-// session.input: bytearray of the input sample in the arena; write it before every forward(None)
+// session.input: memoryview of the input sample in the arena; write it before every forward(None)
 static void session_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
     if (dest[0] != MP_OBJ_NULL) {
