@@ -73,21 +73,28 @@ def main() -> None:
         for exponent in GRID[name]:
             cells = []
             for arm, run in arms.items():
-                results = [100 * run(2.0**exponent, options.epochs, s) for s in range(options.seeds)]
+                results = [
+                    100 * run(2.0**exponent, options.epochs, s) for s in range(options.seeds)
+                ]
                 rows += [
                     {
-                        "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm, "seed": seed,
-                        "accuracy": accuracy / 100, "steps": len(task.train_y) * options.epochs,
+                        "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm,
+                        "seed": seed, "accuracy": accuracy / 100, "steps": len(task.train_y) * options.epochs,
                         "lr": 2.0**exponent,
                     }
                     for seed, accuracy in enumerate(results)
                 ]  # fmt: skip
                 cells.append(f"{np.mean(results):9.2f} ± {np.std(results):4.2f}")
                 best[arm] = max(best.get(arm, 0.0), float(np.mean(results)))
-            print(f"{name:8} 2^{exponent:<4}" + "".join(f"{cell:>16}" for cell in cells), flush=True)
+            print(
+                f"{name:8} 2^{exponent:<4}" + "".join(f"{cell:>16}" for cell in cells), flush=True
+            )
         print(f"{name:8} {'best':>6}" + "".join(f"{best[arm]:>16.2f}" for arm in arms))
         against = {arm: best["int8"] - best[arm] for arm in arms}
-        print(f"{name:8} {'int8 -':>6}" + "".join(f"{against[arm]:>+16.2f}" for arm in arms), flush=True)
+        print(
+            f"{name:8} {'int8 -':>6}" + "".join(f"{against[arm]:>+16.2f}" for arm in arms),
+            flush=True,
+        )
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -81,7 +81,7 @@ def golden_operators(graph: Graph) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("case", range(8))
 def test_equals_the_golden_step(case: int) -> None:
-    """Cases 6 and 7 train the head alone, with 8 fraction bits; the others have int8 weights only."""
+    """Cases 6 and 7 train the head alone, with 8 fraction bits; the others int8 weights."""
     module = golden()
     rng = np.random.default_rng(case)
     graph = network(rng)
@@ -135,7 +135,9 @@ def test_equals_the_golden_step(case: int) -> None:
         if wide:
             at += (got.size + 3) // 4 * 4
             fraction = session.state[at : at + got.size].view(np.int8).astype(np.int64)
-            np.testing.assert_array_equal(got.astype(np.int64) * 256 + fraction, model.wm.reshape(-1))
+            np.testing.assert_array_equal(
+                got.astype(np.int64) * 256 + fraction, model.wm.reshape(-1)
+            )
         moved += int((got != golden_start(graph, i, first, end)).sum())
     assert moved > 20
 

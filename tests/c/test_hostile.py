@@ -133,7 +133,7 @@ def test_extreme_shapes(seed: int, tensor: int, field: int, value: int) -> None:
 
 
 def test_a_linear_operator_ignores_its_kernel() -> None:
-    """Its weights are out x in whatever the kernel says: a kernel of 0 must not shrink the check."""
+    """Its weights are out x in whatever the kernel says: 0 must not shrink the check."""
     b = Builder(np.random.default_rng(3), 1, 1, 40)
     b.linear(0, 30)
     data = bytearray(image.to_bytes(b.graph))

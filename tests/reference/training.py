@@ -17,38 +17,11 @@ from numpy.typing import NDArray
 from microtrain.fixed_point import Activation
 from microtrain.graph import Graph, Kind, Op, Rounding
 from reference.forward import accumulate, requantize, requantize_once, run_op, windows
+from reference.loss import cross_entropy_gradient, loss_bits, mse_gradient
+from reference.rounding import Array, Rng, bit_length, q31, rounded_shift
 
-Array = NDArray[np.int64]
 GRADIENT_MAX, FOLD_MAX, WEIGHT_MAX = 127, 32767, 127
 FROZEN = None
-
-
-def rounded_shift(x: Any, s: int) -> Any:
-    """x / 2^s to nearest, half up; s <= 0 shifts left."""
-    x = np.asarray(x, np.int64)
-    return x << -s if s <= 0 else (x + (1 << (s - 1))) >> s
-
-
-def bit_length(x: Any) -> int:
-    return int(x).bit_length()
-
-
-def q31(x: float) -> tuple[int, int]:
-    """x = mantissa · 2^(exponent - 31), mantissa in [2^30, 2^31)."""
-    fraction, exponent = math.frexp(x)
-    mantissa = math.floor(fraction * 2**31 + 0.5)
-    return (mantissa >> 1, exponent + 1) if mantissa == 1 << 31 else (mantissa, exponent)
-
-
-def exp2_table() -> list[int]:
-    return [math.floor(2**24 * 2 ** (-k / 64) + 0.5) for k in range(65)]
-
-
-def loss_bits(n: int) -> int:
-    bits, most = 15, 516
-    while n > most:
-        bits, most = bits - 1, most * 2
-    return bits
 
 
 def fold_extra(terms: int) -> int:
@@ -58,40 +31,6 @@ def fold_extra(terms: int) -> int:
     return extra
 
 
-def to_bits(g: Array, bits: int, exponent: int) -> tuple[Array, int]:
-    shift = bit_length(np.abs(g).max()) - bits if np.any(g) else -bits
-    most = (1 << bits) - 1
-    return np.clip(rounded_shift(g, shift), -most, most), exponent + shift
-
-
-def cross_entropy_gradient(z: Array, label: int, bits: int) -> tuple[Array, int]:
-    table = exp2_table()
-    e = []
-    for value in z:
-        t = ((int(z.max()) - int(value)) * 94548) >> 16
-        whole, fraction = min(t >> 16, 31), t & 0xFFFF
-        k, rest = fraction >> 10, fraction & 1023
-        u = table[k] - (((table[k] - table[k + 1]) * rest) >> 10)
-        e.append(0 if whole > 24 else u >> whole)
-    reciprocal = (1 << 54) // sum(e)
-    g = [(x * reciprocal) >> 24 for x in e]
-    g[label] = -(sum(g) - g[label])
-    return to_bits(np.array(g, np.int64), bits, -30)
-
-
-def mse_gradient(z: Array, target: Array, bits: int) -> tuple[Array, int]:
-    n = len(z)
-    factor_exponent = 2 - bit_length(n - 1)
-    factor = ((1 << (32 - factor_exponent)) // n + (1 << 15)) >> 16
-    d = np.clip(z - target, -(2**31 - 1), 2**31 - 1)
-    seen = 0
-    for value in d:
-        seen |= abs(int(value))
-    shift = bit_length(seen) + 15 - bits
-    most = (1 << bits) - 1
-    return np.clip(rounded_shift(d * factor, shift), -most, most), factor_exponent - 31 + shift
-
-
 @dataclass
 class Shift:
     """Shift state of one input gradient, rule R7."""
@@ -99,25 +38,6 @@ class Shift:
     shift: int = 0
     low: int = 0
     seen: bool = False
-
-
-class Rng:
-    """xorshift32 (13, 17, 5)."""
-
-    def __init__(self, seed: int) -> None:
-        self.x = (seed * 2654435761 + 1) & 0xFFFFFFFF or 1
-
-    def next(self) -> int:
-        x = self.x
-        x ^= (x << 13) & 0xFFFFFFFF
-        x ^= x >> 17
-        x ^= (x << 5) & 0xFFFFFFFF
-        self.x = x
-        return x
-
-    def shift(self, v: int, s: int) -> int:
-        r = self.next()
-        return (v + (r << (s - 32) if s > 32 else r >> (32 - s))) >> s
 
 
 @dataclass
