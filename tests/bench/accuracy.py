@@ -76,14 +76,12 @@ def main() -> None:
                 results = [
                     100 * run(2.0**exponent, options.epochs, s) for s in range(options.seeds)
                 ]
-                rows += [
-                    {
-                        "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm,
-                        "seed": seed, "accuracy": accuracy / 100, "steps": len(task.train_y) * options.epochs,
-                        "lr": 2.0**exponent,
-                    }
-                    for seed, accuracy in enumerate(results)
-                ]  # fmt: skip
+                steps = len(task.train_y) * options.epochs
+                common = {
+                    "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm,
+                    "steps": steps, "lr": 2.0**exponent,
+                }  # fmt: skip
+                rows += [common | {"seed": s, "accuracy": a / 100} for s, a in enumerate(results)]
                 cells.append(f"{np.mean(results):9.2f} ± {np.std(results):4.2f}")
                 best[arm] = max(best.get(arm, 0.0), float(np.mean(results)))
             print(
