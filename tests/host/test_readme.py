@@ -1,0 +1,109 @@
+"""READMEs say what is: every command and session in them runs and prints what they show.
+
+`make demo` is run once for all. Not run here: cloning (the clone that is tested is the one this
+file lies in). firmware/README.md's session is run by tests/device, on small data.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from readme_blocks import REPO, blocks, play, same, workplace
+from shared import shared
+
+from microtrain import image
+from microtrain.importers.mcunet import import_mcunet
+from microtrain.link.ports import open_device
+from microtrain.run.plan import plan
+
+README = REPO / "README.md"
+READMES = sorted(
+    REPO / path
+    for path in subprocess.run(
+        ["git", "ls-files", "*README.md"], cwd=REPO, text=True, capture_output=True, check=True
+    ).stdout.split()
+)
+# Covered otherwise, see above.
+NOT_HERE = ("make demo", "git clone", "cd microtrain")
+RUN_ELSEWHERE = {"firmware/README.md"}
+
+
+@pytest.fixture(scope="module")
+def demo() -> str:
+    """What `make demo` prints. It leaves its files in build/demo."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
+    result = subprocess.run(
+        ["make", "--no-print-directory", "demo"], cwd=REPO, text=True, capture_output=True,
+        env=environment, timeout=280,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def test_the_demo_prints_what_the_readme_shows(demo: str) -> None:
+    (shown,) = [s for b in blocks(README) if b.language == "console" for s in b.steps()
+                if s.code == "make demo"]  # fmt: skip
+    table = demo[demo.index("Two people") :].rsplit("wrote ", 1)[0]
+    assert shown.output and same(shown.output.strip(), table.strip()), demo
+
+
+@pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(REPO)))
+def test_every_block_runs(path: Path, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    name = str(path.relative_to(REPO))
+    active = [block for block in blocks(path) if block.language not in ("text", "json")]
+    if not active:
+        return  # only text: blocks() has refused what nobody would run
+    if name in RUN_ELSEWHERE:
+        assert all(block.language == "python" for block in active)
+        return
+    request.getfixturevalue("demo")
+    for step, printed in play(path, workplace(tmp_path), NOT_HERE):
+        place = f"{name}, line {step.line}: {step.code}\n"
+        assert step.output is None or same(step.output, printed), place + printed
+
+
+def test_what_fits_is_what_the_planner_says(tmp_path: Path) -> None:
+    """Every number of the README's table of MCUNetV3's backbones, in bytes."""
+    rows = re.findall(r"^\| ([\w.-]+) \| ([\d,]+) \| (.*) \|$", README.read_text(), re.M)
+    assert len(rows) == 3
+    schemes = f"{shared('data/mcunet/sparse_update_configs.json')}#"
+    with open_device("virtual") as device:
+        for model, flash, cells in rows:
+            path = tmp_path / f"{model}.mtm"
+            image.write(import_mcunet(shared(f"data/mcunet/models_npz/{model}.npz")), path)
+            assert path.stat().st_size == number(flash)
+            last, bias, small, largest, full = cells.split(" | ")
+            name, _, largest = largest.partition(" ")
+            for scheme, cell in {
+                "last": last, "bias": bias, f"{schemes}{model}/49kb": small,
+                f"{schemes}{model}/{name.strip('`')}": largest, "full": full,
+            }.items():  # fmt: skip
+                found, _ = plan(device, path, scheme, new_head=10)
+                assert found["total_ram_bytes"] == number(cell), (model, scheme)
+
+
+def number(cell: str) -> int:
+    return int(cell.replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("shown", "printed", "agrees"),
+    [
+        ("a 12 b", "a 12 b\n", True),
+        ("a 12 b", "a 13 b", False),
+        ("loss 0.500, ... samples/s", "loss 0.450, 1,234 samples/s", True),
+        ("loss 0.500", "loss 0.300", False),
+        ("93.0% of 1,000", "91.5% of 1,000", True),
+        ("93.0%", "87.9%", False),
+        ("93.0%", "93.0", False),
+        ("one\n...\nthree", "one\ntwo\nthree", True),
+        ("one", "one two", False),
+        ("", "something", False),
+    ],
+)
+def test_what_counts_as_the_same(shown: str, printed: str, agrees: bool) -> None:
+    assert same(shown, printed) is agrees
