@@ -17,6 +17,13 @@ for first, second in (("last", "bias"), ("last", "full"), ("bias", "full"), ("fu
     wider.fit(data, 1, on_epoch=lambda report: None)
     assert list(wider.forward(x)) != logits
 
+# Every bit of what was learned: all of the state but random state and gradient shifts.
+SHIFTS = 8 + 8 * 5
+for scheme in ("last", "bias", "full"):
+    model, trainer = trained(scheme)
+    again = mt.Trainer(model, scheme, 0.01)
+    assert state(again)[SHIFTS:] == state(trainer)[SHIFTS:], scheme
+
 # Some channels, then more of them.
 some = {"layers": {"conv2d_2": {"bias": True, "weights": [0, 5]}, "conv2d_0": {"weights": 2}}}
 model, trainer = trained(some)
