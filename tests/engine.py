@@ -20,6 +20,7 @@ REPO = Path(__file__).resolve().parents[1]
 LIBRARY = Path(os.environ.get("MICROTRAIN_ENGINE", REPO / "build/engine/libmicrotrain.so"))
 NONE = 0xFFFFFFFF
 CROSS_ENTROPY, MSE = 1, 2
+WIDE_HEAD, WIDE_NONE, WIDE_ALL = range(3)  # which trained weights keep 8 fraction bits
 ALL = -1  # every input channel of a layer
 
 
@@ -60,7 +61,7 @@ class Scheme(C.Structure):
         ("loss", C.c_int),
         ("new_classes", C.c_uint32),
         ("layers", C.POINTER(LayerScheme)),
-        ("narrow_head", C.c_bool),
+        ("wide", C.c_int),
     ]
 
 
@@ -217,7 +218,7 @@ class Plan:
         loss: int = 0,
         new_classes: int = 0,
         work_short: int = 0,
-        narrow_head: bool = False,
+        wide: int = WIDE_HEAD,
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -231,7 +232,7 @@ class Plan:
                 chosen = (C.c_uint16 * len(layer.channels))(*layer.channels)
                 self._keep.append(chosen)
                 array[index].channels, array[index].list = len(layer.channels), chosen
-        scheme = Scheme(loss, new_classes, array, narrow_head)
+        scheme = Scheme(loss, new_classes, array, wide)
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
         self.c, error = CPlan(), Error()

@@ -20,6 +20,7 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
 
+import engine as E  # noqa: E402
 from transfer import FloatTwin, Task, run_integers  # noqa: E402
 
 from microtrain.importers.mcunet import import_mcunet  # noqa: E402
@@ -64,7 +65,8 @@ def main() -> None:
     for name in options.schemes:
         scheme = load_scheme(SCHEMES[name], graph)
         arms = {
-            "int8": partial(run_integers, graph, scheme, task),
+            "int8": partial(run_integers, graph, scheme, task, E.WIDE_HEAD),
+            "int8-wide": partial(run_integers, graph, scheme, task, E.WIDE_ALL),
             "fp32": FloatTwin(graph, scheme, task, rounded=False).run,
             "fp32-rounded": FloatTwin(graph, scheme, task, rounded=True).run,
         }

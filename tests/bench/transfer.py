@@ -56,12 +56,14 @@ def engine_layers(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
 
 
 def run_integers(
-    graph: Graph, scheme: Scheme, task: Task, lr: float, epochs: int, seed: int
+    graph: Graph, scheme: Scheme, task: Task, wide: int, lr: float, epochs: int, seed: int
 ) -> float:
-    """Test accuracy after training in the engine's integers from a zero head."""
-    plan = E.Plan(
-        E.Model(image.to_bytes(graph)), engine_layers(graph, scheme), E.CROSS_ENTROPY, task.classes
-    )
+    """Test accuracy after training in the engine's integers from a zero head.
+
+    wide: which trained weights keep 8 fraction bits, E.WIDE_HEAD or E.WIDE_ALL.
+    """
+    model, layers = E.Model(image.to_bytes(graph)), engine_layers(graph, scheme)
+    plan = E.Plan(model, layers, E.CROSS_ENTROPY, task.classes, wide=wide)
     session = E.Session(plan, seed=seed)
     samples = order(task, epochs, seed)
     schedule = rates(lr, len(samples))

@@ -79,9 +79,9 @@ def golden_operators(graph: Graph) -> list[dict[str, Any]]:
     return result
 
 
-@pytest.mark.parametrize("case", range(8))
+@pytest.mark.parametrize("case", range(10))
 def test_equals_the_golden_step(case: int) -> None:
-    """Cases 6 and 7 train the head alone, with 8 fraction bits; the others int8 weights."""
+    """Cases 6 to 9 have 8 fraction bits, 6 and 7 of the head alone; the others int8 weights."""
     module = golden()
     rng = np.random.default_rng(case)
     graph = network(rng)
@@ -93,9 +93,10 @@ def test_equals_the_golden_step(case: int) -> None:
         4: E.Layer(True, partial - 1 or 1), 5: E.Layer(True, E.ALL), 6: E.Layer(True, E.ALL),
         7: E.Layer(True, 0), head: E.Layer(True, E.ALL),
     }  # fmt: skip
-    bottom = [0, 4, 2, 1, 6, 0, head, head][case]
-    wide = bottom == head
+    bottom = [0, 4, 2, 1, 6, 0, head, head, 0, 2][case]
+    wide = case >= 6
     layers = {i: layer for i, layer in layers.items() if i >= bottom}
+    widths = [E.WIDE_NONE] * 6 + [E.WIDE_HEAD] * 2 + [E.WIDE_ALL] * 2
     config = {}
     for i, layer in layers.items():
         count = 0 if isinstance(layer.channels, int) and layer.channels == 0 else layer.channels
@@ -103,7 +104,7 @@ def test_equals_the_golden_step(case: int) -> None:
         config[i] = (int(count != 0), 1, 0, source.c if count == E.ALL else count)
     seed, lr_exponent = 7 + case, -4 - case % 3
     net = module.GNet(golden_operators(graph), config, 0, rule=7, FB=8 * wide, SR=True, seed=seed)
-    plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, narrow_head=not wide)
+    plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, wide=widths[case])
     session = E.Session(plan, seed=seed, lr=2.0**lr_exponent)
     for _ in range(60):
         x = rng.integers(-128, 128, (8, 8, 6)).astype(np.int8)
@@ -135,9 +136,8 @@ def test_equals_the_golden_step(case: int) -> None:
         if wide:
             at += (got.size + 3) // 4 * 4
             fraction = session.state[at : at + got.size].view(np.int8).astype(np.int64)
-            np.testing.assert_array_equal(
-                got.astype(np.int64) * 256 + fraction, model.wm.reshape(-1)
-            )
+            master = (model.wm.T if depthwise else model.wm[:, first:end]).reshape(-1)
+            np.testing.assert_array_equal(got.astype(np.int64) * 256 + fraction, master)
         moved += int((got != golden_start(graph, i, first, end)).sum())
     assert moved > 20
 

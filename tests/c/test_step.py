@@ -13,6 +13,8 @@ from schemes import engine_layers, random_layers
 
 from microtrain import image
 
+WIDE = {"head": E.WIDE_HEAD, "none": E.WIDE_NONE, "all": E.WIDE_ALL}
+
 
 def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -> None:
     """Compare the trained tensors of one operator."""
@@ -45,7 +47,7 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
     )
     exact = bool(rng.random() < 0.3)
     mse = bool(rng.random() < 0.3)
-    narrow = bool(rng.random() < 0.3)
+    wide = rng.choice(["head", "none", "all"])
     probe = ReferenceTrainer(graph, {})
     layers = random_layers(rng, graph, len(probe.ops))
     reference = ReferenceTrainer(
@@ -55,11 +57,11 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
         seed=seed,
         lr=lr,
         exact=exact,
-        narrow_head=narrow,
+        wide=wide,
     )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
     loss = E.MSE if mse else E.CROSS_ENTROPY
-    plan = E.Plan(model, engine_layers(layers, graph), loss, narrow_head=narrow)
+    plan = E.Plan(model, engine_layers(layers, graph), loss, wide=WIDE[wide])
     session = E.Session(plan, seed=seed, lr=lr)
     session.c.exact_shifts = exact
     shape = graph.tensors[graph.input].shape

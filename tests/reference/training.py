@@ -53,9 +53,9 @@ class ReferenceTrainer:
 
     def __init__(
         self, graph: Graph, layers: dict[int, Layer], loss: str = "cross_entropy", seed: int = 1,
-        lr: float = 0.0, exact: bool = False, narrow_head: bool = False,
+        lr: float = 0.0, exact: bool = False, wide: str = "head",
     ) -> None:  # fmt: skip
-        self.narrow_head = narrow_head
+        self.wide = wide
         self.graph, self.layers, self.loss_name = copy.deepcopy(graph), layers, loss
         self.rng, self.lr, self.exact = Rng(seed), lr, exact
         self.ops = self._executed()
@@ -66,7 +66,7 @@ class ReferenceTrainer:
         )  # fmt: skip
         self.shifts: dict[tuple[int, int], Shift] = {}
         self.master: dict[int, list[int | None]] = {}
-        self.fraction: dict[int, Array] = {}  # of a wide head: 8 more bits of each weight
+        self.fraction: dict[int, Array] = {}  # 8 more bits of each weight that has them
         self.root = list(range(len(graph.tensors)))
         self.producer: dict[int, int] = {}
         for index, op in enumerate(graph.ops):
@@ -397,7 +397,7 @@ class ReferenceTrainer:
         gradient = self.weight_gradient(index, q) if layer.channels else None
         op.weights = op.weights.copy()
         head = self.logits and index == len(self.ops) - 1
-        wide = head and not self.narrow_head
+        wide = self.wide == "all" or (head and self.wide == "head")
         most = WEIGHT_MAX * 256 + 127 if wide else WEIGHT_MAX
         if wide:
             fraction = self.fraction.setdefault(index, np.zeros(op.weights.shape, np.int64))

@@ -107,6 +107,12 @@ uint64_t mt_op_macs(const mt_model_t *model, uint32_t op);
 
 // ---- plan ----
 
+enum mt_wide { // which trained weights keep 8 fraction bits, one byte each
+    MT_WIDE_HEAD, // the head's
+    MT_WIDE_NONE,
+    MT_WIDE_ALL,
+};
+
 enum mt_loss_kind { MT_LOSS_NONE, MT_LOSS_CROSS_ENTROPY, MT_LOSS_MSE };
 
 typedef struct { // what is trained of one operator
@@ -119,7 +125,7 @@ typedef struct {
     enum mt_loss_kind loss; // MT_LOSS_NONE plans inference: int8 outputs exactly as the image says
     uint32_t new_classes; // > 0: replace the last linear operator by a zero-initialised one with this many outputs
     const mt_layer_scheme_t *layers; // one per operator; NULL trains nothing
-    bool narrow_head; // keep the head's weights as int8 alone, without the 8 fraction bits that halve its distance to fp32
+    enum mt_wide wide;
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags

@@ -86,6 +86,9 @@ static mt_conv_t operand(const mt_session_t *s, uint32_t index, const mt_state_l
         c.weights.channels = p->list == MT_NONE ? NULL : s->lists + p->list;
         c.channels.zero_sum = (int32_t *)(derived + l->zero_sum);
     }
+    if (p->flags & MT_F_WIDE) {
+        c.weights.fraction = (int8_t *)(state + l->fraction);
+    }
     if (p->flags & MT_F_BIAS) {
         c.channels.master = (int32_t *)(state + l->master);
     }
@@ -118,10 +121,7 @@ mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op) {
     mt_state_layout_t l = mt_operand_layout(s->model, op, &s->ops[op], s->classes);
     mt_conv_t c = operand(s, op, &l);
     uint8_t *derived = s->derived + s->ops[op].derived;
-    mt_head_t h = {c.window, c.weights, c.channels, NULL, NULL, (int32_t *)(derived + l.mult), (int8_t *)(derived + l.shift)};
-    if (s->ops[op].flags & MT_F_WIDE) {
-        h.fraction = (int8_t *)(s->state + s->ops[op].state + l.fraction);
-    }
+    mt_head_t h = {c.window, c.weights, c.channels, NULL, (int32_t *)(derived + l.mult), (int8_t *)(derived + l.shift)};
     if (s->ops[op].channels) {
         h.channels.scale = h.scale = (float *)(s->state + s->ops[op].state + l.scale);
     }

@@ -73,7 +73,8 @@ static int read_scheme(planner_t *p) {
         }
         op->channels = (uint16_t)layer->channels;
         op->flags |= layer->bias ? MT_F_BIAS : 0;
-        op->flags |= op->flags & MT_F_LOGITS && layer->channels && !p->scheme->narrow_head ? MT_F_WIDE : 0;
+        bool wide = p->scheme->wide == MT_WIDE_ALL || (p->scheme->wide == MT_WIDE_HEAD && op->flags & MT_F_LOGITS);
+        op->flags |= wide && layer->channels ? MT_F_WIDE : 0;
         if (layer->channels && layer->channels < (uint32_t)w.in_c) {
             op->flags |= MT_F_COMPACT;
             int code = layer->list ? copy_channel_list(p, i, layer, (uint32_t)w.in_c) : MT_OK;

@@ -9,6 +9,7 @@
 typedef struct {
     const int8_t *frozen; // [rows][taps][in_c], NULL for a new head
     int8_t *trained; // [rows][taps][count], NULL where no weight is trained
+    int8_t *fraction; // 8 more bits of each, or NULL
     const uint16_t *channels; // the trained input channels, ascending; NULL: the first `count`
     int32_t count;
     int32_t taps, in_c;
@@ -16,6 +17,11 @@ typedef struct {
 
 static inline bool mt_weights_are_mixed(const mt_weights_t *w) {
     return w->trained && w->count != w->in_c;
+}
+
+// Fractions from trained weight i on.
+static inline int8_t *mt_weights_fraction(const mt_weights_t *w, int32_t i) {
+    return w->fraction ? w->fraction + i : NULL;
 }
 
 static inline int32_t mt_weights_channel(const mt_weights_t *w, int32_t i) {

@@ -230,7 +230,8 @@ void mt_conv2d_update_weights(const mt_conv_t *c, const int8_t *q, const int8_t 
         weight_gradient(c, q, x, o, gradient, sums);
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
         int32_t moved;
-        mt_update_weights(u, c->channels.scale[o], gradient, c->weights.trained + o * n, NULL, n, &moved);
+        mt_update_weights(u, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
+            &moved);
         c->channels.zero_sum[o] -= c->window.in_zero * moved;
     }
 }

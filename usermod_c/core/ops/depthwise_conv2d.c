@@ -154,7 +154,7 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
 // ---- weight gradient and update ----
 
 uint32_t mt_depthwise_update_scratch(const mt_window_t *w) {
-    return (uint32_t)(w->kernel_h * w->kernel_w) * 5;
+    return (uint32_t)(w->kernel_h * w->kernel_w) * 6;
 }
 
 // Gradient [taps] of output channel o, whose input is channel `i` of `channels` kept ones.
@@ -186,19 +186,23 @@ void mt_depthwise_update_weights(const mt_depthwise_t *d, const int8_t *q, const
     const mt_window_t *w = &d->window;
     int32_t count = d->weights.count, taps = d->weights.taps;
     int32_t *gradient = scratch;
-    int8_t *column = (int8_t *)(gradient + taps); // the channel's weights, which lie out_c apart
+    int8_t *column = (int8_t *)(gradient + taps), *fraction_column = column + taps; // the channel's weights, which lie apart
     for (int32_t i = 0; i < count; i++) {
         int32_t o = mt_weights_channel(&d->weights, i / d->multiplier) * d->multiplier + i % d->multiplier;
         weight_gradient(w, q, o, x, i / d->multiplier, count / d->multiplier, gradient);
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)taps);
-        int8_t *trained = d->weights.trained + i;
+        int8_t *trained = d->weights.trained + i, *fraction = mt_weights_fraction(&d->weights, i);
         for (int32_t t = 0; t < taps; t++) {
             column[t] = trained[t * count];
+            fraction_column[t] = fraction ? fraction[t * count] : 0;
         }
         int32_t moved;
-        mt_update_weights(u, d->channels.scale[o], gradient, column, NULL, taps, &moved);
+        mt_update_weights(u, d->channels.scale[o], gradient, column, fraction ? fraction_column : NULL, taps, &moved);
         for (int32_t t = 0; t < taps; t++) {
             trained[t * count] = column[t];
+            if (fraction) {
+                fraction[t * count] = fraction_column[t];
+            }
         }
         d->channels.zero_sum[o] -= w->in_zero * moved;
     }

@@ -44,8 +44,8 @@ uint32_t mt_head_update_scratch(const mt_window_t *w, int32_t count) {
 static void widen(mt_head_t *h, int32_t o) {
     int8_t *row = h->weights.trained + o * h->weights.count;
     for (int32_t i = 0; i < h->weights.count; i++) {
-        if (h->fraction) {
-            int8_t *fraction = h->fraction + o * h->weights.count + i;
+        int8_t *fraction = mt_weights_fraction(&h->weights, o * h->weights.count + i);
+        if (fraction) {
             int32_t half = (row[i] * (1 << MT_WEIGHT_FRACTION) + *fraction + 1) >> 1;
             row[i] = (int8_t)mt_round_shift(half, MT_WEIGHT_FRACTION);
             *fraction = (int8_t)(half - row[i] * (1 << MT_WEIGHT_FRACTION));
@@ -72,7 +72,7 @@ void mt_head_update(mt_head_t *h, const int16_t *q, const int8_t *x, const mt_up
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
         int32_t moved;
         if (mt_update_weights(u, h->channels.scale[o], gradient, h->weights.trained + o * n,
-                h->fraction ? h->fraction + o * n : NULL, n, &moved)) {
+                mt_weights_fraction(&h->weights, o * n), n, &moved)) {
             clamped[o / 8] |= (uint8_t)(1 << o % 8);
             any = true;
         }

@@ -10,7 +10,6 @@ typedef struct { // mt_conv_t with h = w = 1 and tables of its own in RAM
     mt_window_t window;
     mt_weights_t weights;
     mt_channels_t channels;
-    int8_t *fraction; // 8 more bits of every trained weight, or NULL
     float *scale; // trained heads: doubled where a weight meets the clamp; else NULL
     int32_t *mult; // of logits
     int8_t *shift;
