@@ -1,7 +1,8 @@
 """READMEs say what is: every command and session in them runs and prints what they show.
 
-`make demo` is run once for all. Not run here: cloning (the clone that is tested is the one this
-file lies in). firmware/README.md's session is run by tests/device, on small data.
+`make demo` is run once for all, `make demo-images` in the slow set. Not run here: cloning (the
+clone that is tested is the one this file lies in). firmware/README.md's session is run by
+tests/device, on small data.
 """
 
 from __future__ import annotations
@@ -32,23 +33,39 @@ NOT_HERE = ("make demo", "git clone", "cd microtrain")
 RUN_ELSEWHERE = {"firmware/README.md"}
 
 
-@pytest.fixture(scope="module")
-def demo() -> str:
-    """What `make demo` prints. It leaves its files in build/demo."""
+def make(target: str, timeout: float) -> str:
+    """What `make TARGET` prints in the repository."""
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")}
     result = subprocess.run(
-        ["make", "--no-print-directory", "demo"], cwd=REPO, text=True, capture_output=True,
-        env=environment, timeout=280,
+        ["make", "--no-print-directory", target], cwd=REPO, text=True, capture_output=True,
+        env=environment, timeout=timeout,
     )  # fmt: skip
     assert result.returncode == 0, result.stdout + result.stderr
     return result.stdout
 
 
+def check_demo(target: str, printed: str, title: str) -> None:
+    """The table with this title is the one that the README shows."""
+    steps = [s for b in blocks(README) if b.language == "console" for s in b.steps()]
+    (shown,) = [step.output for step in steps if step.code == f"make {target}"]
+    table = printed[printed.index(title) :].rsplit("wrote ", 1)[0]
+    assert shown and same(shown, table), printed
+
+
+@pytest.fixture(scope="module")
+def demo() -> str:
+    """What `make demo` prints. It leaves its files in build/demo."""
+    return make("demo", 280)
+
+
 def test_the_demo_prints_what_the_readme_shows(demo: str) -> None:
-    (shown,) = [s for b in blocks(README) if b.language == "console" for s in b.steps()
-                if s.code == "make demo"]  # fmt: skip
-    table = demo[demo.index("Two people") :].rsplit("wrote ", 1)[0]
-    assert shown.output and same(shown.output.strip(), table.strip()), demo
+    check_demo("demo", demo, "Two people")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_demo_of_doodles_prints_what_the_readme_shows() -> None:
+    check_demo("demo-images", make("demo-images", 880), "ResNet-8 learns")
 
 
 @pytest.mark.parametrize("path", READMES, ids=lambda path: str(path.relative_to(REPO)))
