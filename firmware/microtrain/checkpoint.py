@@ -19,7 +19,7 @@ def _pieces(model):
         raise ValueError("nothing has been trained yet")
     about = json.dumps({
         "scheme": trainer.scheme, "loss": trainer.loss_name, "new_classes": model.new_classes,
-        "labels": model.labels, "model": model.name,
+        "labels": model.labels, "model": model.name, "wide": trainer.wide,
     }).encode()  # fmt: skip
     state = trainer.session.state()
     header = struct.pack(
@@ -105,8 +105,9 @@ def restore(model, path):
         model.new_classes, model.labels = about["new_classes"], about["labels"]
         try:
             trainer = Trainer(
-                model, about["scheme"], lr=fields[9], loss=about["loss"], seed=fields[8]
-            )
+                model, about["scheme"], lr=fields[9], loss=about["loss"], seed=fields[8],
+                wide=about.get("wide", False),
+            )  # fmt: skip
             state = trainer.session.state()
             if len(state) != fields[4]:
                 raise ValueError(

@@ -65,9 +65,9 @@ class Model:
         self.labels = labels
         self._inference = None
 
-    def plan(self, scheme="last", loss="cross_entropy"):
+    def plan(self, scheme="last", loss="cross_entropy", wide=False):
         """What training with `scheme` needs: a Plan."""
-        return Plan(self, scheme, loss)
+        return Plan(self, scheme, loss, wide)
 
     def reset(self):
         """Forget everything trained and any new head."""

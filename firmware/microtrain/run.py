@@ -61,14 +61,15 @@ def _model(options):
 
 
 def plan(options):
-    """Options: model, scheme, new_head, loss, others (schemes to compare with).
+    """Options: model, scheme, new_head, loss, wide, others (schemes to compare with).
 
     Prints the plan, then scheme and total_ram_bytes of each other one.
     """
     model = _model(options)
-    print(model.plan(_scheme(options["scheme"]), options["loss"]).json())
+    loss, wide = options["loss"], options["wide"]
+    print(model.plan(_scheme(options["scheme"]), loss, wide).json())
     for scheme in options["others"]:
-        total = model.plan(scheme, options["loss"]).info["total_ram_bytes"]
+        total = model.plan(scheme, loss, wide).info["total_ram_bytes"]
         _emit("other", {"scheme": scheme, "total_ram_bytes": total})
 
 
@@ -129,7 +130,9 @@ class Run:
             found = model.restore(options["checkpoint"])
         scheme = _scheme(options["scheme"]) if options["scheme"] else None
         loss = options["loss"] or (found.loss_name if found else "cross_entropy")
-        if found and scheme in (None, found.scheme) and loss == found.loss_name:
+        wide = options["wide"] or bool(found and found.wide)
+        same = found and loss == found.loss_name and wide == found.wide
+        if same and scheme in (None, found.scheme):
             if options["lr"] is not None:
                 found.lr = options["lr"]
             if options["seed"] is not None:
@@ -137,7 +140,7 @@ class Run:
             return found
         arguments = {k: options[k] for k in ("lr", "seed") if options[k] is not None}
         scheme = scheme or (found.scheme if found else "last")
-        return Trainer(model, scheme, loss=loss, **arguments)
+        return Trainer(model, scheme, loss=loss, wide=wide, **arguments)
 
     def evaluate(self, when):
         if not self.validation:
@@ -187,7 +190,7 @@ class Run:
 
 def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
-    new_head, checkpoint, save; schedule; val_every (epochs, 0: only before and after).
+    new_head, checkpoint, save; schedule; wide; val_every (epochs, 0: only before and after).
 
     Prints "eval", "step" and "epoch" events, and "done".
     """

@@ -20,15 +20,20 @@ class Trainer:
     in PyTorch at batch 1. loss: "cross_entropy" (labels are class indices) or "mse" (targets are
     array("f"); None: the input itself). seed: of the order of samples and of stochastic rounding.
     memory: a bytearray for the one block it needs, else it comes from the heap.
+    wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
+    Closer to fp32 at high rates and over long runs.
     What an earlier trainer of the model learned is kept. `steps` counts samples, `epoch` epochs
     that were completed.
     Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
     does not fit.
     """
 
-    def __init__(self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None):
+    def __init__(
+        self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False
+    ):
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
-        self.plan = Plan(model, scheme, loss)
+        self.wide = bool(wide)
+        self.plan = Plan(model, scheme, loss, self.wide)
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
         if model.trainer:
             self.session.carry(model.trainer.session)
@@ -66,9 +71,14 @@ class Trainer:
         return self.session.loss(y) / 65536
 
     def backward(self):
-        """Gradients of the last loss(). Each trained tensor is updated as soon as its gradient is
-        known, so that none is stored."""
+        """Gradients of the last loss(). Each trained tensor changes as soon as its gradient is
+        known, so that no gradient of a weight is ever stored."""
         self.session.backward()
+
+    def update(self):
+        """End the step that forward(), loss() and backward() made: it is counted. The tensors
+        themselves changed in backward()."""
+        self.steps += 1
 
     def _target(self, x, y):
         return x if y is None and self.loss_name == "mse" else y

@@ -34,20 +34,21 @@ logits = trainer.forward(x)
 assert len(logits) == 4 and max(logits) > 127
 loss = trainer.loss(label)
 trainer.backward()
-assert loss > 0 and state(trainer) != before
+trainer.update()
+assert loss > 0 and state(trainer) != before and trainer.steps == 1
 after = state(trainer)
 trainer.session.state()[:] = before
 trainer.session.refresh()
-assert trainer.step(x, label) == loss and state(trainer) == after and trainer.steps == 1
+assert trainer.step(x, label) == loss and state(trainer) == after and trainer.steps == 2
 
 # fit() reports, learns, and evaluate() measures.
 reports, steps = [], []
 report = trainer.fit(data, 4, val, reports.append, on_steps=steps.append)
 assert [r["epoch"] for r in reports] == [1, 2, 3, 4] and reports[-1] is report
-assert report["steps"] == 257 == trainer.steps and sum(s["samples"] for s in steps) == 256
+assert report["steps"] == 258 == trainer.steps and sum(s["samples"] for s in steps) == 256
 assert report["val_accuracy"] == trainer.evaluate(val)["accuracy"] > 0.9
 assert reports[0]["train_loss"] > report["train_loss"] > 0
-assert "257 steps" in repr(trainer) and "trained (full)" in repr(model)
+assert "258 steps" in repr(trainer) and "trained (full)" in repr(model)
 assert model.predict(x) == model.labels[label]
 
 # Without on_epoch it prints a line an epoch.

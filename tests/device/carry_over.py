@@ -31,6 +31,18 @@ logits = list(trainer.forward(x))
 wider = mt.Trainer(model, "full", 0.01)
 assert list(wider.forward(x)) == logits
 
+# From int8 weights to wide ones, but not back: the fractions would be lost.
+model, trainer = trained("full")
+logits = list(trainer.forward(x))
+wide = mt.Trainer(model, "full", 0.01, wide=True)
+assert list(wide.forward(x)) == logits
+assert wide.plan.info["trainable_bytes"] > trainer.plan.info["trainable_bytes"]
+wide.fit(data, 1, on_epoch=lambda report: None)
+raises(ValueError, "has been trained, and this scheme", mt.Trainer, model, "full")
+model.save("/wide.mtc")
+again = mt.Model("/tiny.mtm").restore("/wide.mtc")
+assert again.wide and state(again) == state(wide)
+
 # Less than what was trained would lose it: refused, and nothing changes.
 for first, second in (("full", "last"), ("full", "bias"), ("bias", "last")):
     model, trainer = trained(first)

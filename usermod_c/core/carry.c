@@ -25,7 +25,7 @@ static bool fits(const mt_session_t *to, const mt_session_t *from, uint32_t op) 
     const mt_op_plan_t *p = &from->ops[op], *q = &to->ops[op];
     const uint16_t head = MT_F_LOGITS | MT_F_NEW;
     if ((p->flags & head) != (q->flags & head) || (p->flags & MT_F_NEW && from->classes != to->classes)
-        || (p->channels && (p->flags ^ q->flags) & MT_F_WIDE)) {
+        || (p->channels && p->flags & MT_F_WIDE && !(q->flags & MT_F_WIDE))) {
         return false;
     }
     if (p->flags & MT_F_BIAS && !(q->flags & MT_F_BIAS)) {
@@ -62,7 +62,7 @@ static void copy_op(mt_session_t *to, const mt_session_t *from, uint32_t op) {
     if (is_widened(to, from, op)) {
         copy_widened(to, from, op);
     } else {
-        memcpy(target + b.weights, source + a.weights, a.state_bytes - a.weights); // with their fractions
+        memcpy(target + b.weights, source + a.weights, a.state_bytes - a.weights); // with their fractions, if they have any
     }
 }
 

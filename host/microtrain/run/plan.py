@@ -18,11 +18,13 @@ def plan(
     *,
     new_head: int | None = None,
     loss: str = "cross_entropy",
+    wide: bool = False,
     others: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the plan (bytes, multiply-accumulates, `layers`) and the total RAM of other schemes.
 
-    new_head: classes of a new classifier. others: names of schemes to compare with.
+    new_head: classes of a new classifier. wide: one more byte a trained weight.
+    others: names of schemes to compare with.
     Raises ModelError, SchemeError, DeviceError.
     """
     source = load_image(image)
@@ -30,7 +32,7 @@ def plan(
     events: list[Event] = []
     options = {
         "model": put(device, image.name, source.data), "scheme": resolved, "new_head": new_head,
-        "loss": loss, "others": list(others),
+        "loss": loss, "wide": wide, "others": list(others),
     }  # fmt: skip
     call(device, "plan", options, events.append)
     found, *rest = events

@@ -24,7 +24,8 @@ class TrainOptions:
     lr: step size in real units. new_head: classes of a new classifier, which starts at zero.
     checkpoint: file to start from; where scheme and loss are its own, the run goes on exactly
     where that one ended. save: file for the checkpoint of the result. val_every: epochs between
-    measurements on `val`, 0 for none but before and after.
+    measurements on `val`, 0 for none but before and after. wide: one more byte for every trained
+    weight, which brings it closer to fp32.
     """
 
     model: Path
@@ -40,6 +41,7 @@ class TrainOptions:
     checkpoint: Path | None = None
     save: Path | None = None
     val_every: int = 1
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ class Training:
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
-        for name in ("epochs", "lr", "schedule", "loss", "seed", "new_head", "val_every"):
+        for name in ("epochs", "lr", "schedule", "loss", "seed", "new_head", "val_every",
+                     "wide"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 
     def run(self, on_event: OnEvent) -> Result:

@@ -22,11 +22,12 @@ SMALLER = ("bias", "last")  # schemes that may fit where another does not
 @click.option("--ram", type=click.IntRange(1), help="Bytes of RAM there are: does it fit?")
 @click.option("--new-head", type=click.IntRange(2, 65535), help="Classes of a new classifier.")
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True)
+@click.option("--wide", is_flag=True, help="One more byte for every trained weight.")
 @port_option
 @json_option
 def command(
-    image: Path, scheme: str, ram: int | None, new_head: int | None, loss: str, port: str,
-    as_json: bool,
+    image: Path, scheme: str, ram: int | None, new_head: int | None, loss: str, wide: bool,
+    port: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what training IMAGE needs: bytes of RAM, multiply-accumulates, layer by layer.
 
@@ -37,7 +38,9 @@ def command(
     """
     others = [name for name in SMALLER if name != scheme] if ram else []
     with open_port(port) as device:
-        found, totals = plan(device, image, scheme, new_head=new_head, loss=loss, others=others)
+        found, totals = plan(
+            device, image, scheme, new_head=new_head, loss=loss, wide=wide, others=others
+        )
     needed = found["total_ram_bytes"]
     if as_json:
         print_json(found)

@@ -37,6 +37,8 @@ _OUTPUT = click.Path(dir_okay=False, path_type=Path)
               "weights  [default: the checkpoint's, else 1]")
 @click.option("--new-head", type=click.IntRange(2, 65535),
               help="Replace the classifier by a new one with this many classes.")
+@click.option("--wide", is_flag=True, help="8 more bits, one byte, for every trained weight: "
+              "closer to fp32. The classifier has them anyway.")
 @click.option("--checkpoint", type=_FILE, help="What an earlier run learned (.mtc): go on.")
 @click.option("--save", type=_OUTPUT, help="Write what was learned (.mtc).")
 @click.option("--val-every", type=click.IntRange(0), default=1, show_default=True,
