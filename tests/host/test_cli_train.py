@@ -173,6 +173,20 @@ def test_schemes_from_files(files: Path) -> None:
     }
 
 
+def test_wide_weights_cost_a_byte_each(files: Path) -> None:
+    """The classifier has its second byte anyway."""
+    narrow, wide = (
+        json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json", *extra).stdout)
+        for extra in ((), ("--wide",))
+    )
+    weights = [layer["trained_weights"] for layer in wide["layers"]]
+    head = max(i for i, n in enumerate(weights) if n)
+    assert wide["trainable_bytes"] - narrow["trainable_bytes"] == sum(weights) - weights[head] > 0
+    plain, other = (train(files, *extra)[-1] for extra in ((), ("--wide",)))
+    assert other["total_ram_bytes"] == wide["total_ram_bytes"] > plain["total_ram_bytes"]
+    assert other["checkpoint_sha256"] != plain["checkpoint_sha256"]
+
+
 def test_plan_against_a_memory_size(files: Path) -> None:
     needed = json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json").stdout)
     total = needed["total_ram_bytes"]
