@@ -142,6 +142,11 @@ bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
 bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
+bench-accuracy: torch
+.PHONY: torch
+torch: $(PYTHON_READY)
+	@boards/setup.sh torch
+
 $(BENCHES:%=bench-%): bench-%: $(READY) engine
 	$(PY) tests/bench/$*.py
 

