@@ -15,7 +15,7 @@ import pytest
 import serial
 
 from microtrain.errors import DeviceError, DeviceTimeout, RemoteError
-from microtrain.link import Device, VirtualBoard, open_device
+from microtrain.link import Device, VirtualBoard, open_device, virtual
 
 MEGABYTE = 1 << 20
 
@@ -283,6 +283,28 @@ def _is_alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def test_a_folder_is_one_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(virtual, "LOCK_TIMEOUT_S", 0.2)
+    with VirtualBoard(tmp_path) as board:
+        with pytest.raises(DeviceError, match="MICROTRAIN_BOARD_FOLDER") as caught:
+            VirtualBoard(tmp_path)
+        assert f"process {os.getpid()} (" in str(caught.value)
+        # Another folder is free, and so is this one as soon as its board has ended, however.
+        VirtualBoard(tmp_path / "other").close()
+        board.kill()
+        VirtualBoard(tmp_path).close()
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]
+
+
+def test_a_board_waits_for_the_folder(tmp_path: Path) -> None:
+    first = VirtualBoard(tmp_path)
+    timer = threading.Timer(0.5, first.close)
+    timer.start()
+    with VirtualBoard(tmp_path) as second:
+        assert not first.is_running() and second.is_running()
+    timer.join()
 
 
 def test_port_can_be_closed_and_opened_while_code_runs(board: VirtualBoard) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import selectors
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -15,6 +17,9 @@ from microtrain.errors import DeviceError, DeviceTimeout
 REPO = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
+# How long to wait for another board to leave the folder: longer than one takes to stop.
+LOCK_TIMEOUT_S = 6.0
+LOCK_POLL_S = 0.05
 
 
 def firmware_path(bits: int = 64) -> Path:
@@ -44,7 +49,8 @@ class VirtualBoard:
 
     The board survives what a board survives: a closed port, Ctrl-C, soft resets. It ends with
     `close()`, at the end of a `with` block, or when the process that started it ends, however.
-    Raises DeviceError if it cannot be started.
+    While it runs the folder is its own.
+    Raises DeviceError if it cannot be started, or if another board keeps the folder.
     """
 
     def __init__(
@@ -65,6 +71,7 @@ class VirtualBoard:
         command = [str(program), "--root", str(folder), "--heap", str(heap)]
         if rom is not None:
             command += ["--rom", str(rom)]
+        lock = _lock(folder)
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         try:
             # A session of its own: Ctrl-C in the user's terminal is for the host program, which
@@ -75,10 +82,15 @@ class VirtualBoard:
                 stdout=subprocess.PIPE,
                 stderr=self._errors,
                 start_new_session=True,
+                pass_fds=[lock],
             )
         except OSError as error:
             self._remove_files()
             raise DeviceError(f"cannot start the virtual board {program}: {error}") from error
+        finally:
+            # From here on the board's process alone holds it, and so for exactly as long as it
+            # lives.
+            os.close(lock)
         try:
             self.port = self._read_port()
         except BaseException:
@@ -149,3 +161,39 @@ class VirtualBoard:
     def __repr__(self) -> str:
         state = "running" if self.is_running() else f"ended ({self._process.returncode})"
         return f"<VirtualBoard {self.port} pid {self.pid} {state}>"
+
+
+def _lock(folder: Path) -> int:
+    """Lock the folder; return the descriptor that holds the lock. Raises DeviceError."""
+    lock = os.open(folder, os.O_RDONLY)
+    deadline = time.monotonic() + LOCK_TIMEOUT_S
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return lock
+        except BlockingIOError:
+            if time.monotonic() < deadline:
+                time.sleep(LOCK_POLL_S)
+                continue
+            problem = f"{_lock_holder(lock)} runs a board on it: wait for it"
+        except OSError as error:
+            problem = f"cannot lock it: {error.strerror}"
+        os.close(lock)
+        raise DeviceError(
+            f"board folder {folder}: {problem}, or set MICROTRAIN_BOARD_FOLDER to another folder"
+        )
+
+
+def _lock_holder(lock: int) -> str:
+    """Name the process that took the lock on an open folder, as far as the system tells."""
+    inode = os.fstat(lock).st_ino
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            # "1: FLOCK  ADVISORY  WRITE 4321 fe:00:2271474 0 EOF"
+            fields = line.split()
+            if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):
+                words = Path(f"/proc/{fields[4]}/cmdline").read_text().split("\0")
+                return f"process {fields[4]} ({' '.join(words).strip()[:80]})"
+    except (OSError, IndexError):
+        pass  # not Linux, or the process has just ended
+    return "another process"
