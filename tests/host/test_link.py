@@ -332,6 +332,27 @@ def test_program_that_is_no_board(tmp_path: Path) -> None:
         VirtualBoard(tmp_path, firmware=script)
 
 
+def test_a_lost_port_says_how_the_board_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with VirtualBoard() as board, Device(board.port, ending=board.ending) as device:
+        device._start("while True: pass")
+        board.kill()
+        with pytest.raises(DeviceError, match=f"process {board.pid}, was killed by SIGKILL"):
+            device._read_rest(None)
+    # Switched off while it is opened, and on its own account.
+    broken = tmp_path / "broken"
+    broken.write_text(
+        f"#!{sys.executable}\nimport os, sys\n"
+        "_, fd = os.openpty()\nprint(os.ttyname(fd), flush=True)\nos.read(_, 1)\n"
+        "sys.exit('first\\nlast word')\n"
+    )
+    broken.chmod(0o755)
+    monkeypatch.setenv("MICROTRAIN_VIRTUAL", str(broken))
+    with pytest.raises(DeviceError, match=r"ended with exit code 1: first \| last word$"):
+        open_device()
+
+
 @pytest.mark.parametrize(
     ("port", "message"),
     [

@@ -75,7 +75,7 @@ def open_device(
         firmware = firmware_path(32 if port == "virtual32" else 64)
         board = VirtualBoard(folder, heap=heap, firmware=firmware)
         try:
-            device = Device(board.port)
+            device = Device(board.port, ending=board.ending)
         except BaseException:
             board.close()
             raise

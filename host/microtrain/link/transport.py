@@ -9,8 +9,7 @@ import hashlib
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 import serial
 from mpremote.transport import TransportError
@@ -46,15 +45,24 @@ class Device:
 
     port: path or name of the serial port. baudrate: bits per second, of no meaning over USB.
     reset: soft-reset the board first, so that code starts from an empty heap.
+    ending: asked when the port is lost, says what became of the board, "" if nothing is known.
 
     Every method raises DeviceTimeout if the board does not answer in time, RemoteError with the
     last line of the board's traceback if its code raised, and DeviceError for anything else.
     """
 
-    def __init__(self, port: str, *, baudrate: int = 115200, reset: bool = True) -> None:
+    def __init__(
+        self,
+        port: str,
+        *,
+        baudrate: int = 115200,
+        reset: bool = True,
+        ending: Callable[[], str] | None = None,
+    ) -> None:
         self.port = port
+        self._ending = ending
         self._closers: list[Callable[[], None]] = []
-        with _device_errors(port):
+        with self._device_errors():
             # A read returns at least this often, else mpremote cannot time out on a pty.
             self._transport = SerialTransport(port, baudrate, timeout=READ_SLICE_S)
         self._serial = BufferedSerial(self._transport.serial, ANSWER_TIMEOUT_S)
@@ -72,7 +80,7 @@ class Device:
         self._serial.answer_timeout = READ_SLICE_S
         for patience in ENTER_TIMEOUTS_S:
             # mpremote prints what it could not parse.
-            with contextlib.redirect_stdout(io.StringIO()), _device_errors(self.port):
+            with contextlib.redirect_stdout(io.StringIO()), self._device_errors():
                 try:
                     self._transport.enter_raw_repl(soft_reset=reset, timeout_overall=patience)
                     self._serial.answer_timeout = ANSWER_TIMEOUT_S
@@ -207,18 +215,26 @@ class Device:
         while self._closers:
             self._closers.pop()()
 
+    @contextlib.contextmanager
+    def _device_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (TransportError, OSError, serial.SerialException) as error:
+            ending = self._ending() if self._ending else ""
+            raise DeviceError(f"{self.port}: {ending or error}") from error
+
     def _start(self, code: str) -> None:
-        with _device_errors(self.port):
+        with self._device_errors():
             self._transport.exec_raw_no_follow(code)
         self._ends_seen = 0
 
     def _send(self, data: bytes) -> None:
-        with _device_errors(self.port):
+        with self._device_errors():
             self._serial.write(data)
 
     def _acknowledged(self) -> bool:
         """Wait for a block's acknowledgement; False if an error message comes instead."""
-        with _device_errors(self.port):
+        with self._device_errors():
             data = self._serial.read_some(ANSWER_TIMEOUT_S)
         acknowledged = data[:1] == ACKNOWLEDGE
         self._serial.unread(data[1:] if acknowledged else data)
@@ -227,7 +243,7 @@ class Device:
     def _read_part(self, timeout: float | None) -> Iterator[bytes]:
         """Yield what the board sends up to the next 0x04, which ends output and error text."""
         while True:
-            with _device_errors(self.port):
+            with self._device_errors():
                 data = self._serial.read_some(timeout)
             end = data.find(b"\x04")
             if end >= 0:
@@ -267,15 +283,10 @@ class Device:
             self._send(b"\x03")
             self._read_rest(INTERRUPT_TIMEOUT_S)
 
-    def __enter__(self) -> Device:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
@@ -286,13 +297,3 @@ def _remote_error(trace: str, subject: str = "") -> RemoteError:
     trace = trace.replace("\r\n", "\n").strip()
     message = trace.splitlines()[-1]
     return RemoteError(f"{subject}: {message}" if subject else message, trace)
-
-
-@contextlib.contextmanager
-def _device_errors(port: str) -> Iterator[None]:
-    try:
-        yield
-    except TransportError as error:
-        raise DeviceError(f"{port}: {error}") from error
-    except (OSError, serial.SerialException) as error:
-        raise DeviceError(f"{port}: {error}") from error

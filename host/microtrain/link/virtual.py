@@ -5,12 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import selectors
+import signal
 import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import IO
+from typing import IO, Self
 
 from microtrain.errors import DeviceError, DeviceTimeout
 
@@ -20,6 +20,10 @@ STOP_TIMEOUT_S = 5.0
 # How long to wait for another board to leave the folder: longer than one takes to stop.
 LOCK_TIMEOUT_S = 6.0
 LOCK_POLL_S = 0.05
+# How long a board may take to end once it has lost its port.
+END_TIMEOUT_S = 1.0
+# Bytes of the end of its standard error that an error message quotes.
+LAST_WORDS = 300
 
 
 def firmware_path(bits: int = 64) -> Path:
@@ -122,8 +126,25 @@ class VirtualBoard:
 
     def errors(self) -> str:
         """Return what the board's process has written to standard error, as when it crashed."""
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace").strip()
+        # The process writes where this descriptor's position is: read without moving it.
+        descriptor = self._errors.fileno()
+        data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+        return data.decode(errors="replace").strip()
+
+    def ending(self) -> str:
+        """Return how the board's process ended and its last words, "" if it still runs."""
+        try:
+            code = self._process.wait(END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            return ""
+        if code < 0:
+            how = f"was killed by {signal.Signals(-code).name}"
+        elif code == 0:
+            how = "was switched off (its standard input was closed)"
+        else:
+            how = f"ended with exit code {code}"
+        words = " | ".join(self.errors()[-LAST_WORDS:].splitlines())
+        return f"the virtual board, process {self.pid}, {how}: {words or 'it wrote no message'}"
 
     def kill(self) -> None:
         """Cut the board's power: no finaliser runs, no file is flushed."""
@@ -147,15 +168,10 @@ class VirtualBoard:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def __enter__(self) -> VirtualBoard:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def __repr__(self) -> str:
