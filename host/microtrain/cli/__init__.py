@@ -46,13 +46,15 @@ def main() -> None:
     """Run the command line: exit code 0 on success, 1 on an error, 2 on wrong usage, 130 on
     Ctrl-C."""
     debug = "--debug" in sys.argv
-    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--debug"] or ["--help"]
     try:
-        cli.main(args=arguments, prog_name="microtrain", standalone_mode=False)
-    except click.exceptions.Exit as error:
-        sys.exit(error.exit_code)
+        # The exit code of a command that asked for one, else None, which is success.
+        sys.exit(cli.main(args=arguments, prog_name="microtrain", standalone_mode=False))
     except click.ClickException as error:
-        error.show()
+        hint = ""
+        if isinstance(error, click.UsageError) and error.ctx is not None:
+            hint = f" (see `{error.ctx.command_path} --help`)"
+        click.echo(f"Error: {error.format_message()}{hint}", err=True)
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo("stopped", err=True)
