@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from microtrain.errors import CheckpointError
+from microtrain.files import read_checked
 
 MAGIC = b"MTC1"
 MAJOR = 1
@@ -58,12 +59,7 @@ class Checkpoint:
 
 def read(path: Path) -> Checkpoint:
     """Read and check a .mtc file. Raises CheckpointError."""
-    try:
-        return from_bytes(path.read_bytes())
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from error
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+    return read_checked(path, from_bytes, CheckpointError)
 
 
 def from_bytes(data: bytes) -> Checkpoint:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microtrain.errors import DataError
-from microtrain.files import write_atomically
+from microtrain.files import read_checked, write_atomically
 
 MAGIC = b"MTD1"
 MAJOR, MINOR = 1, 0
@@ -121,14 +121,7 @@ def write(data: Dataset, path: Path) -> None:
 
 def read(path: Path) -> Dataset:
     """Read and check a `.mtd` file. Raises DataError."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}") from error
-    try:
-        return from_bytes(raw)
-    except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+    return read_checked(path, from_bytes, DataError)
 
 
 def from_bytes(raw: bytes) -> Dataset:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microtrain.errors import ModelError
-from microtrain.files import write_atomically
+from microtrain.files import read_checked, write_atomically
 from microtrain.fixed_point import Activation
 from microtrain.graph import (
     MAX_COUNT,
@@ -107,14 +107,7 @@ def write(graph: Graph, path: Path) -> bytes:
 
 def read(path: Path) -> Graph:
     """Read and validate an image file. Raises ModelError."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    try:
-        return from_bytes(data)
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+    return read_checked(path, from_bytes, ModelError)
 
 
 def from_bytes(data: bytes) -> Graph:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from microtrain.errors import ConversionError
+from microtrain.files import read_checked
 from microtrain.graph import Graph
 
 FORMATS = ".tflite (int8), .onnx (float, with calibration data), .npz (MCUNet backbone)"
@@ -28,7 +29,4 @@ def import_model(path: Path) -> Graph:
 
 def read_file(path: Path) -> bytes:
     """The bytes of a model file. Raises ConversionError."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ConversionError(f"{path}: {error.strerror}") from error
+    return read_checked(path, bytes, ConversionError)

@@ -10,6 +10,7 @@ from microtrain import dataset, image
 from microtrain.data_sources import Target, from_npz
 from microtrain.dataset import Dataset
 from microtrain.errors import DataError, ModelError
+from microtrain.files import read_checked
 from microtrain.graph import Graph
 from microtrain.scheme import NAMES, load_scheme
 
@@ -25,13 +26,9 @@ class Image:
 
 def load_image(path: Path) -> Image:
     """Read and check an image. Raises ModelError."""
-    try:
-        data = path.read_bytes()
-        return Image(path, data, image.from_bytes(data))
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
-    except ModelError as error:
-        raise ModelError(f"{path}: {error}") from None
+    return read_checked(
+        path, lambda data: Image(path, data, image.from_bytes(data)), ModelError
+    )
 
 
 def load_data(path: Path, graph: Graph) -> Dataset:
