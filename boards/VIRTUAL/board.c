@@ -178,7 +178,10 @@ int main(int argc, char **argv) {
     if (port == NULL) {
         fail("cannot open", "a pty");
     }
-    print_line(port);
+    print_line(port); // first: the board may be powered off at once
+    if (board_serial_start() != 0) {
+        fail("cannot read", port);
+    }
     run(absolute_root, heap_bytes);
     return 0;
 }

@@ -4,9 +4,13 @@
 
 #include <stddef.h>
 
-// Opens the serial line, a pty, and starts to read it. Returns the path of the host's end, which
-// stays valid; NULL with errno set on failure. Call once, from the thread that runs MicroPython.
+// Opens the serial line, a pty. Returns the path of the host's end, which stays valid; NULL with
+// errno set on failure.
 const char *board_serial_open(void);
+
+// Starts to read the serial line, and to watch standard input, whose end powers the board off.
+// Returns -1 with errno set on failure. Call once, from the thread that runs MicroPython.
+int board_serial_start(void);
 
 // Sets the folder that is the board's file system. Returns its absolute path, which stays valid;
 // NULL with errno set on failure.

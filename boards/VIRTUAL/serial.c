@@ -108,7 +108,7 @@ static void *receiver(void *unused) {
     return NULL;
 }
 
-static int start_receiver(void) {
+int board_serial_start(void) {
     struct sigaction action;
     memset(&action, 0, sizeof(action));
     action.sa_handler = on_interrupt;
@@ -147,7 +147,7 @@ const char *board_serial_open(void) {
     tcsetattr(host_fd, TCSANOW, &settings);
     close(host_fd);
     fcntl(line_fd, F_SETFL, O_NONBLOCK);
-    return start_receiver() == 0 ? path : NULL;
+    return path;
 }
 
 void mp_hal_set_interrupt_char(char c) {
