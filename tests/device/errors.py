@@ -36,6 +36,8 @@ raises(ValueError, "a average_pool has nothing to train", mt.Trainer, model, {"l
 needed = model.plan("full").info["total_ram_bytes"]
 text = "%d B given (short %d B)" % (needed - 8, 8)
 raises(MemoryError, text, mt.Trainer, model, "full", memory=bytearray(needed - 8))
+odd = memoryview(bytearray(needed + 1))[1:]
+raises(ValueError, "multiple of 8", mt.Trainer, model, "full", memory=odd)
 mt.Trainer(model, "full", memory=bytearray(needed))
 model.reset()
 

@@ -55,6 +55,9 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
     session_obj_t *self = mp_obj_malloc(session_obj_t, type);
     mt_error_t error = {0};
     if (mt_session_init(&self->session, m, &plan->plan, block.buf, block.len, seed, &error)) {
+        if (error.code == MT_ERR_ALIGN) {
+            mp_raise_ValueError(MP_ERROR_TEXT("memory: its address must be a multiple of 8"));
+        }
         error.op = plan->plan.info.peak_op;
         microtrain_raise(m, &error);
     }
