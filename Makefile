@@ -149,10 +149,10 @@ models: $(PYTHON_READY) ## model images of every network in ../shared/data, to b
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) engine virtual32 ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 emulator ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) engine virtual32 ## the tests, slow ones too
+test-all: $(READY) engine virtual32 emulator ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy
