@@ -62,6 +62,38 @@ virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual3
 	$(call quietly,virtual32) env $(VIRTUAL_MAKE) BUILD=$(abspath $(BUILD))/virtual32 \
 		MICROPY_FORCE_32BIT=1 CFLAGS_EXTRA="-msse2 -mfpmath=sse"
 
+# --- firmware for boards ------------------------------------------------------------------------
+
+BOARDS := RPI_PICO RPI_PICO2
+BOARD ?= RPI_PICO
+FIRMWARE := $(BUILD)/firmware/$(BOARD)
+FIRMWARE_BUILD := $(abspath $(BUILD))/firmware-build/$(BOARD)
+UF2_FAMILY_RPI_PICO := 0xe48bff56
+UF2_FAMILY_RPI_PICO2 := 0xe48bff59
+
+.PHONY: firmware firmware-check
+firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
+	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS)"; exit 1; }
+	@boards/setup.sh rp2
+	$(call quietly,firmware-$(BOARD)) sh -e -c ' \
+		env $(MPY_ENV) PICO_SDK_PATH= cmake -S $(MICROPYTHON)/ports/rp2 -B $(FIRMWARE_BUILD) \
+			-DMICROPY_BOARD=$(BOARD) -DMICROPY_BOARD_DIR=$(CURDIR)/boards/$(BOARD) \
+			-DMICROPY_MPYCROSS_EXECUTABLE=$(MPY_CROSS) -DMICROPY_MPYCROSS_DEPENDENCY=$(MPY_CROSS) \
+			-DUSER_C_MODULES=$(CURDIR)/usermod_c/micropython.cmake -DPICO_NO_PICOTOOL=1; \
+		env $(MPY_ENV) $(MAKE) --no-print-directory -C $(FIRMWARE_BUILD); \
+		mkdir -p $(FIRMWARE); cp $(addprefix $(FIRMWARE_BUILD)/firmware.,elf bin) $(FIRMWARE); \
+		python3 $(MICROPYTHON)/tools/uf2conv.py -c -b 0x10000000 -f $(UF2_FAMILY_$(BOARD)) \
+			-o $(FIRMWARE)/firmware.uf2 $(FIRMWARE)/firmware.bin'
+	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf
+
+.PHONY: emulator
+emulator: ## the RP2040 emulator for --port emu:rp2040, and the firmware it runs
+	@boards/setup.sh emulator
+	@$(MAKE) --no-print-directory firmware BOARD=RPI_PICO
+
+firmware-check: firmware ## the flash and RAM use of BOARD against its budget
+	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf --check
+
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
@@ -117,10 +149,10 @@ models: $(PYTHON_READY) ## model images of every network in ../shared/data, to b
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) engine virtual32 ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 emulator ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) engine virtual32 ## the tests, slow ones too
+test-all: $(READY) engine virtual32 emulator ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy

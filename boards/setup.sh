@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -100,28 +100,40 @@ debian_mirror() {
         awk '$2 !~ /security|updates|backports/ && $1 ~ /\/debian\/?$/ { print $1; exit }'
 }
 
-# The distribution's source package, through an apt configuration of its own: nothing of the
-# machine's configuration is changed. apt checks the signature, we check the archive's SHA-256.
-micropython_from_apt() {
-    local to=$1 dir=$build/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
+# Debian's packages of MicroPython and what its ports need, through an apt configuration of its own:
+# nothing of the machine's configuration is changed. apt checks every signature.
+# debian_fetch source|download PACKAGE... gets them into build/apt/src.
+debian_fetch() {
+    local dir=$build/apt keyring=/usr/share/keyrings/debian-archive-keyring.gpg mirror
     command -v apt-get >/dev/null && [ -r "$keyring" ] || return 1
     mirror=$(debian_mirror)
     [ -n "$mirror" ] || return 1
-    say "fetching the source package $MICROPYTHON_APT_SOURCE of Debian $MICROPYTHON_APT_SUITE"
+    say "fetching $* of Debian $DEBIAN_SUITE"
     mkdir -p "$dir/parts" "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/src"
-    printf 'Types: deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' \
-        "$mirror" "$MICROPYTHON_APT_SUITE" "$keyring" >"$dir/parts/source.sources"
+    printf 'Types: deb deb-src\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' \
+        "$mirror" "$DEBIAN_SUITE" "$keyring" >"$dir/parts/source.sources"
     local options=(
         -o "Dir::Etc::sourcelist=/dev/null" -o "Dir::Etc::sourceparts=$dir/parts"
         -o "Dir::State::Lists=$dir/lists" -o "Dir::Cache=$dir/cache"
         -o "APT::Sandbox::User=$(id -un)" -o "Acquire::Retries=2"
     )
     apt-get -q "${options[@]}" update >"$dir/log" 2>&1 || return 1
-    (cd "$dir/src" && apt-get -q "${options[@]}" source --download-only \
-        "$MICROPYTHON_APT_SOURCE" >>"$dir/log" 2>&1) || return 1
-    printf '%s  %s\n' "$MICROPYTHON_ARCHIVE_SHA256" "$dir/src/$MICROPYTHON_ARCHIVE" |
-        sha256sum --check --quiet || die "$MICROPYTHON_ARCHIVE is not the one boards/versions.env pins"
-    tar -xf "$dir/src/$MICROPYTHON_ARCHIVE" -C "$to" --strip-components=1
+    local command=$1; shift
+    [ "$command" = download ] || command="source --download-only"
+    # shellcheck disable=SC2086  # two words
+    (cd "$dir/src" && apt-get -q "${options[@]}" $command "$@" >>"$dir/log" 2>&1) || return 1
+}
+
+check_sha256() {
+    printf '%s  %s\n' "$2" "$1" | sha256sum --check --quiet ||
+        die "${1##*/} is not the one boards/versions.env pins"
+}
+
+micropython_from_apt() {
+    local to=$1 archive=$build/apt/src/$MICROPYTHON_ARCHIVE
+    debian_fetch source "$MICROPYTHON_APT_SOURCE" || return 1
+    check_sha256 "$archive" "$MICROPYTHON_ARCHIVE_SHA256"
+    tar -xf "$archive" -C "$to" --strip-components=1
 }
 
 micropython_from_git() {
@@ -161,6 +173,73 @@ setup_micropython() {
     }
 }
 
+# pico-sdk, TinyUSB and Mbed TLS, where MicroPython's git has submodules.
+rp2_libraries_from_apt() {
+    local lib=$1 src=$build/apt/src package
+    debian_fetch download pico-sdk-source tinyusb-source && debian_fetch source mbedtls || return 1
+    check_sha256 "$src/$PICO_SDK_PACKAGE" "$PICO_SDK_PACKAGE_SHA256"
+    check_sha256 "$src/$TINYUSB_PACKAGE" "$TINYUSB_PACKAGE_SHA256"
+    rm -rf "$build/apt/root" "$lib/mbedtls" "$lib/tinyusb" "$lib/pico-sdk"
+    for package in "$PICO_SDK_PACKAGE" "$TINYUSB_PACKAGE"; do
+        dpkg-deb -x "$src/$package" "$build/apt/root"
+    done
+    mkdir "$lib/mbedtls"
+    tar -xf "$src"/mbedtls_"$MBEDTLS_SERIES".*.orig.tar.* -C "$lib/mbedtls" --strip-components=1
+    mv "$build/apt/root/usr/src/tinyusb" "$lib/tinyusb"
+    mv "$build/apt/root/usr/src/pico-sdk" "$lib/pico-sdk"
+}
+
+rp2_libraries_from_git() {
+    local tree=$1
+    [ -e "$tree/.git" ] || return 1
+    say "getting the submodules pico-sdk, tinyusb and mbedtls"
+    GIT_TERMINAL_PROMPT=0 timeout 900 git -C "$tree" submodule update -q --init --depth 1 \
+        lib/pico-sdk lib/tinyusb lib/mbedtls 2>"$build/git.log"
+}
+
+pico_sdk_version() {
+    sed -n 's/^ *set(PICO_SDK_VERSION_\(MAJOR\|MINOR\|REVISION\) \([0-9]*\))/\2/p' \
+        "$1/lib/pico-sdk/pico_sdk_version.cmake" 2>/dev/null | paste -sd.
+}
+
+# The compiler and the libraries of the RP2040 and RP2350 firmware.
+setup_rp2() {
+    setup_micropython
+    local tree=$build/src/micropython missing=()
+    command -v cmake >/dev/null || missing+=(cmake)
+    command -v g++ >/dev/null || missing+=(g++)
+    command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi)
+    dpkg -s libnewlib-arm-none-eabi >/dev/null 2>&1 || ! command -v dpkg >/dev/null ||
+        missing+=(libnewlib-arm-none-eabi)
+    dpkg -s libstdc++-arm-none-eabi-newlib >/dev/null 2>&1 || ! command -v dpkg >/dev/null ||
+        missing+=(libstdc++-arm-none-eabi-newlib)
+    [ ${#missing[@]} = 0 ] || need_packages "the Arm compiler is missing" "${missing[@]}"
+    if [ "$(pico_sdk_version "$tree")" != "$PICO_SDK_VERSION" ]; then
+        [ ! -L "$tree" ] || die "$(readlink -f "$tree") has no pico-sdk $PICO_SDK_VERSION:" \
+            "run there: git submodule update --init lib/pico-sdk lib/tinyusb lib/mbedtls"
+        rp2_libraries_from_git "$tree" || rp2_libraries_from_apt "$tree/lib" || die \
+            "cannot get pico-sdk $PICO_SDK_VERSION: no Debian mirror and no git within reach"
+        [ "$(pico_sdk_version "$tree")" = "$PICO_SDK_VERSION" ] ||
+            die "got pico-sdk $(pico_sdk_version "$tree"), expected $PICO_SDK_VERSION"
+    fi
+}
+
+# The RP2040 emulator, into build/emulator/rp2040/node_modules. Its package runs no script.
+setup_emulator() {
+    local to=$build/emulator/rp2040 archive=rp2040js-$RP2040JS_VERSION.tgz
+    command -v node >/dev/null && command -v npm >/dev/null ||
+        need_packages "the RP2040 emulator needs Node" nodejs npm
+    [ "$(cat "$to/version" 2>/dev/null)" != "$RP2040JS_VERSION" ] || return 0
+    say "fetching the npm package rp2040js $RP2040JS_VERSION"
+    rm -rf "$to/node_modules"
+    mkdir -p "$to/node_modules/rp2040js"
+    (cd "$to" && npm pack --silent "rp2040js@$RP2040JS_VERSION" >/dev/null 2>"$build/npm.log") ||
+        die "npm pack rp2040js@$RP2040JS_VERSION failed, see $build/npm.log"
+    check_sha256 "$to/$archive" "$RP2040JS_SHA256"
+    tar -xf "$to/$archive" -C "$to/node_modules/rp2040js" --strip-components=1
+    echo "$RP2040JS_VERSION" >"$to/version"
+}
+
 mkdir -p "$build"
 # Two makes at once wait for each other.
 if command -v flock >/dev/null; then
@@ -168,6 +247,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | torch | npm | micropython) "setup_$1" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython" ;;
+    tools | multilib | python | torch | npm | micropython | rp2 | emulator) "setup_$1" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator" ;;
 esac

@@ -17,10 +17,13 @@ def _pieces(model):
     trainer = model.trainer
     if not trainer:
         raise ValueError("nothing has been trained yet")
-    about = json.dumps({
-        "scheme": trainer.scheme, "loss": trainer.loss_name, "new_classes": model.new_classes,
-        "labels": model.labels, "model": model.name, "wide": trainer.wide,
-    }).encode()  # fmt: skip
+    about = (
+        ("scheme", trainer.scheme), ("loss", trainer.loss_name),
+        ("new_classes", model.new_classes), ("labels", model.labels), ("model", model.name),
+        ("wide", trainer.wide),
+    )  # fmt: skip
+    # Pair by pair: the order in a dict differs from port to port.
+    about = ("{%s}" % ", ".join('"%s": %s' % (k, json.dumps(v)) for k, v in about)).encode()
     state = trainer.session.state()
     header = struct.pack(
         HEADER, MAGIC, MAJOR, MINOR, len(about), len(state), model.net.sha256, trainer.steps,

@@ -15,7 +15,7 @@ import pytest
 import serial
 
 from microtrain.errors import DeviceError, DeviceTimeout, RemoteError
-from microtrain.link import Device, VirtualBoard, open_device, virtual
+from microtrain.link import Device, VirtualBoard, board_process, open_device
 
 MEGABYTE = 1 << 20
 
@@ -286,7 +286,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def test_a_folder_is_one_boards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(virtual, "LOCK_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(board_process, "LOCK_TIMEOUT_S", 0.2)
     with VirtualBoard(tmp_path) as board:
         with pytest.raises(DeviceError, match="MICROTRAIN_BOARD_FOLDER") as caught:
             VirtualBoard(tmp_path)
@@ -357,7 +357,6 @@ def test_a_lost_port_says_how_the_board_ended(
     ("port", "message"),
     [
         ("qemu:cortex-m3", "not available in this version"),
-        ("emu:rp2040", "not available in this version"),
         ("qemu:z80", "no target qemu:z80"),
         ("/dev/no-such-port", "no serial port /dev/no-such-port"),
     ],

@@ -1,4 +1,5 @@
-"""The same seed gives the same bytes in the library and on virtual boards of 64 and 32 bits."""
+"""The same seed gives the same bytes in the library, on virtual boards of 64 and 32 bits, and on
+an emulated RP2040."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from graphs import Builder
 
 from microtrain import image
 from microtrain.fixed_point import Activation
-from microtrain.link import Device, VirtualBoard
+from microtrain.link import Device, VirtualBoard, open_device
 from microtrain.link.virtual import firmware_path
 
 STEPS = 400
@@ -59,15 +60,25 @@ def on_this_machine() -> tuple[int, str]:
     return plan.info.total_bytes, hashlib.sha256(session.state.tobytes()).hexdigest()
 
 
+def on_the_board(device: Device) -> tuple[int, str]:
+    layers = [(i, bias, channels) for i, (bias, channels) in LAYERS.items()]
+    device.write("net.mtm", network())
+    device.write("samples.bin", samples().tobytes())
+    code = ON_THE_BOARD.format(layers=layers, seed=SEED, lr=LR, steps=STEPS)
+    ram, digest = device.exec(code, timeout=240).split()
+    return int(ram), digest
+
+
 @pytest.mark.parametrize("bits", [64, 32])
 def test_a_board_trains_to_the_same_bytes(bits: int, tmp_path: Path) -> None:
-    layers = [(i, bias, channels) for i, (bias, channels) in LAYERS.items()]
     with (
         VirtualBoard(tmp_path, heap=8 << 20, firmware=firmware_path(bits)) as board,
         Device(board.port) as device,
     ):
-        device.write("net.mtm", network())
-        device.write("samples.bin", samples().tobytes())
-        code = ON_THE_BOARD.format(layers=layers, seed=SEED, lr=LR, steps=STEPS)
-        ram, digest = device.exec(code, timeout=60).split()
-    assert (int(ram), digest) == on_this_machine()
+        assert on_the_board(device) == on_this_machine()
+
+
+def test_an_emulated_rp2040_trains_to_the_same_bytes() -> None:
+    """The firmware for the chip: Cortex-M0+ code, the chip's soft-float calls, real heap."""
+    with open_device("emu:rp2040") as device:
+        assert on_the_board(device) == on_this_machine()

@@ -12,32 +12,33 @@ from typing import Any
 
 import click
 
+from microtrain.link.board_process import REPO
 from microtrain.link.transport import Device, Progress
-from microtrain.link.virtual import REPO
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 port_option = click.option(
     "--port",
     default="virtual",
     show_default=True,
-    help="Serial port of the board, or virtual: a board in software.",
+    help="Serial port of the board; virtual or emu:rp2040: a board in software.",
 )
 
 
-def virtual_folder() -> Path:
-    """Return the folder that keeps the files of `--port virtual` from command to command.
+def board_folder(port: str) -> Path:
+    """Return the folder that keeps the files of a board in software from command to command.
 
     The environment variable MICROTRAIN_BOARD_FOLDER overrides it.
     """
     override = os.environ.get("MICROTRAIN_BOARD_FOLDER")
-    return Path(override) if override else REPO / "build" / "boards" / "virtual"
+    name = "virtual" if port.startswith("virtual") else port.replace(":", "-")
+    return Path(override) if override else REPO / "build" / "boards" / name
 
 
 def open_port(port: str) -> Device:
     """Open the board that `--port` names. Raises DeviceError."""
     from microtrain.link.ports import open_device
 
-    return open_device(port, folder=virtual_folder())
+    return open_device(port, folder=board_folder(port))
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:

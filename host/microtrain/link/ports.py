@@ -8,6 +8,8 @@ from pathlib import Path
 from serial.tools import list_ports
 
 from microtrain.errors import DeviceError
+from microtrain.link.board_process import BoardProcess
+from microtrain.link.emulated import EmulatedRP2040
 from microtrain.link.transport import Device
 from microtrain.link.virtual import VirtualBoard, firmware_path
 
@@ -27,9 +29,10 @@ USB_NAMES: dict[tuple[int, int | None], str] = {
     (0x239A, None): "Adafruit board",
 }
 
-# Boards in software that are named here, and the one that runs now.
+# Boards in software: those that run now, and those that are only named.
 VIRTUAL = ("virtual", "virtual32")
-EMULATED = ("qemu:cortex-m3", "qemu:cortex-m33", "qemu:rv32", "qemu:xtensa", "emu:rp2040")
+EMULATED = ("emu:rp2040",)
+PLANNED = ("qemu:cortex-m3", "qemu:cortex-m33", "qemu:rv32", "qemu:xtensa")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,17 @@ def connected_ports() -> list[ConnectedPort]:
     return sorted(found, key=lambda port: (not port.board, port.port))
 
 
+def start_board(port: str, folder: Path | None = None, *, heap: int = 64 << 20) -> BoardProcess:
+    """Start the board in software that `port` names (one of VIRTUAL or EMULATED).
+
+    folder: see VirtualBoard and EmulatedRP2040. heap: of a virtual board. Raises DeviceError.
+    """
+    if port in EMULATED:
+        return EmulatedRP2040(folder)
+    firmware = firmware_path(32 if port == "virtual32" else 64)
+    return VirtualBoard(folder, heap=heap, firmware=firmware)
+
+
 def open_device(
     port: str = "virtual",
     *,
@@ -65,15 +79,14 @@ def open_device(
     heap: int = 64 << 20,
     reset: bool = True,
 ) -> Device:
-    """Open the board that `port` names; the caller closes it, which also stops a virtual board.
+    """Open the board that `port` names; the caller closes it, which also stops one in software.
 
-    port: a serial device; "virtual" or "virtual32", which start a board for as long as it is open.
-    folder, heap: of a virtual board, see VirtualBoard. reset: soft-reset a real board first.
+    port: a serial device, or a board in software, which is started for as long as it is open.
+    folder, heap: of a board in software, see start_board. reset: soft-reset a real board first.
     Raises DeviceError.
     """
-    if port in VIRTUAL:
-        firmware = firmware_path(32 if port == "virtual32" else 64)
-        board = VirtualBoard(folder, heap=heap, firmware=firmware)
+    if port in VIRTUAL or port in EMULATED:
+        board = start_board(port, folder, heap=heap)
         try:
             device = Device(board.port, ending=board.ending)
         except BaseException:
@@ -81,12 +94,11 @@ def open_device(
             raise
         device.on_close(board.close)
         return device
-    if port in EMULATED:
+    if port in PLANNED:
         raise DeviceError(f"{port} is not available in this version: use virtual or a serial port")
     if ":" in port and not Path(port).exists() and "://" not in port:
-        raise DeviceError(
-            f"no target {port}: there are {', '.join((*VIRTUAL, *EMULATED))} and serial ports"
-        )
+        names = ", ".join((*VIRTUAL, *EMULATED, *PLANNED))
+        raise DeviceError(f"no target {port}: there are {names} and serial ports")
     if port.startswith("/dev/") and not Path(port).exists():
         raise DeviceError(f"no serial port {port}: `microtrain boards` lists what is connected")
     return Device(port, reset=reset)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import click
 
 from microtrain.cli.common import json_option, print_json
 from microtrain.errors import DeviceError
+from microtrain.link.emulated import rp2040_firmware_path
 from microtrain.link.ports import connected_ports
 from microtrain.link.virtual import firmware_path
 
 
-def _virtual_state(bits: int) -> str:
+def _state(find: Callable[[], Path]) -> str:
     try:
-        return str(firmware_path(bits))
+        return str(find())
     except DeviceError as error:
         return f"not built: {error}"
 
@@ -25,7 +29,11 @@ def command(as_json: bool) -> None:
     Example: microtrain boards --json
     """
     connected = connected_ports()
-    virtual = {"virtual": _virtual_state(64), "virtual32": _virtual_state(32)}
+    virtual = {
+        "virtual": _state(lambda: firmware_path(64)),
+        "virtual32": _state(lambda: firmware_path(32)),
+        "emu:rp2040": _state(rp2040_firmware_path),
+    }
     if as_json:
         print_json({"connected": [port.as_dict() for port in connected], "virtual": virtual})
         return

@@ -7,10 +7,9 @@ import sys
 
 import click
 
-from microtrain.cli.common import port_option, virtual_folder
+from microtrain.cli.common import board_folder, port_option
 from microtrain.errors import DeviceError
-from microtrain.link.ports import VIRTUAL
-from microtrain.link.virtual import VirtualBoard, firmware_path
+from microtrain.link.ports import EMULATED, VIRTUAL, start_board
 
 
 def _run(port: str) -> None:
@@ -27,9 +26,8 @@ def command(port: str) -> None:
 
     Example: microtrain repl --port /dev/ttyACM0
     """
-    if port in VIRTUAL:
-        firmware = firmware_path(32 if port == "virtual32" else 64)
-        with VirtualBoard(virtual_folder(), firmware=firmware) as board:
+    if port in VIRTUAL or port in EMULATED:
+        with start_board(port, board_folder(port)) as board:
             _run(board.port)
     else:
         _run(port)

@@ -1,0 +1,6 @@
+# Raspberry Pi Pico 2: RP2350, Cortex-M33 at 150 MHz, 520 KB RAM, 4 MB flash.
+set(PICO_BOARD "pico2")
+set(PICO_PLATFORM "rp2350")
+set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
+# The pin names of the port's own board.
+set(GEN_PINS_CSV_ARG --board-csv ${MICROPY_PORT_DIR}/boards/RPI_PICO2/pins.csv)
