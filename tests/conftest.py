@@ -8,8 +8,8 @@ from collections.abc import Generator
 
 import pytest
 
-# A shell that starts the tests in the background has SIGINT ignored, here and in every program that
-# is started from here; a handler undoes both.
+# A shell that starts the tests in the background has SIGINT ignored, here and in every program
+# that is started from here; a handler undoes both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
