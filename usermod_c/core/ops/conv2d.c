@@ -175,9 +175,9 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
             int32_t x1 = min32(x0 + TILE, w->in_w), n = (x1 - x0) * w->in_c;
             memset(s.acc, 0, (size_t)n * 4);
             for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-                int32_t top = iy + w->pad_top - ky;
-                if (top >= 0 && top % w->stride_h == 0 && top / w->stride_h < w->out_h) {
-                    backward_window_row(g, &s, top / w->stride_h, ky, x0, x1);
+                int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h);
+                if (oy >= 0) {
+                    backward_window_row(g, &s, oy, ky, x0, x1);
                 }
             }
             mt_gradient_store(out, s.acc, (size_t)((iy * w->in_w + x0) * w->in_c), (size_t)n);

@@ -49,7 +49,13 @@ static inline int32_t mt_channel_start(const mt_channels_t *c, int32_t i) {
     return bias + (c->zero_sum ? c->zero_sum[i] : c->fold[i] - frozen);
 }
 
-// Number of leading input channels that one weight row spans: an operator whose window is a whole row of memory.
+// Output along one axis whose window meets input `at` with its tap `tap`, or -1. Backward passes walk the windows of an input with it.
+static inline int32_t mt_window_output(int32_t at, int32_t pad, int32_t tap, int32_t stride, int32_t outputs) {
+    int32_t start = at + pad - tap;
+    return start >= 0 && start % stride == 0 && start / stride < outputs ? start / stride : -1;
+}
+
+// Whether every window is one input pixel, so that the input itself is the matrix of patches.
 static inline bool mt_is_pointwise(const mt_window_t *w) {
     return w->kernel_h == 1 && w->kernel_w == 1 && w->stride_h == 1 && w->stride_w == 1 && w->pad_top == 0 && w->pad_left == 0;
 }

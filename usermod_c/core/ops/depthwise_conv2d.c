@@ -126,16 +126,16 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
         for (int32_t ix = 0; ix < w->in_w; ix++) {
             memset(sums, 0, (size_t)w->out_c * 4);
             for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-                int32_t top = iy + w->pad_top - ky;
-                if (top < 0 || top % w->stride_h || top / w->stride_h >= w->out_h) {
+                int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h);
+                if (oy < 0) {
                     continue;
                 }
                 for (int32_t kx = 0; kx < w->kernel_w; kx++) {
-                    int32_t left = ix + w->pad_left - kx;
-                    if (left < 0 || left % w->stride_w || left / w->stride_w >= w->out_w) {
+                    int32_t ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
+                    if (ox < 0) {
                         continue;
                     }
-                    const int8_t *q = g->q + (top / w->stride_h * w->out_w + left / w->stride_w) * w->out_c;
+                    const int8_t *q = g->q + (oy * w->out_w + ox) * w->out_c;
                     mt_multiply_add(sums, q, kernel + (ky * w->kernel_w + kx) * w->out_c, w->out_c);
                 }
             }
