@@ -62,6 +62,7 @@ class Scheme(C.Structure):
         ("new_classes", C.c_uint32),
         ("layers", C.POINTER(LayerScheme)),
         ("wide", C.c_int),
+        ("gradient_bits", C.c_uint32),
     ]
 
 
@@ -94,7 +95,7 @@ class CPlan(C.Structure):
         ("info", PlanInfo), ("ops", C.POINTER(OpPlan)), ("lists", C.POINTER(C.c_uint16)),
         ("list_count", C.c_uint32), ("run_count", C.c_uint32), ("output", C.c_uint32),
         ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32), ("input", C.c_uint32),
-        ("loss", C.c_int), ("new_classes", C.c_uint32),
+        ("loss", C.c_int), ("new_classes", C.c_uint32), ("gradient_bits", C.c_uint32),
     ]  # fmt: skip
 
 
@@ -122,7 +123,7 @@ class CSession(C.Structure):
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
         ("input", C.c_uint32), ("classes", C.c_uint32), ("lr_mantissa", C.c_int32),
         ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
-        ("exact_shifts", C.c_bool),
+        ("gradient_bits", C.c_uint8), ("exact_shifts", C.c_bool),
     ]  # fmt: skip
 
 
@@ -219,6 +220,7 @@ class Plan:
         new_classes: int = 0,
         work_short: int = 0,
         wide: int = WIDE_HEAD,
+        gradient_bits: int = 8,
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -232,7 +234,7 @@ class Plan:
                 chosen = (C.c_uint16 * len(layer.channels))(*layer.channels)
                 self._keep.append(chosen)
                 array[index].channels, array[index].list = len(layer.channels), chosen
-        scheme = Scheme(loss, new_classes, array, wide)
+        scheme = Scheme(loss, new_classes, array, wide, gradient_bits)
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
         self.c, error = CPlan(), Error()
@@ -292,10 +294,13 @@ class Session:
         size = count * np.dtype(dtype).itemsize
         return np.frombuffer((C.c_uint8 * size).from_address(address), dtype)
 
-    def forward(self, x: NDArray[np.int8]) -> NDArray[Any]:
+    def set_input(self, x: NDArray[np.int8]) -> None:
         data = np.ascontiguousarray(x, np.int8)
         assert data.size == int(np.prod(self.input_shape)), (data.shape, self.input_shape)
         C.memmove(LIB.mt_session_input(self.pointer), data.ctypes.data, data.size)
+
+    def forward(self, x: NDArray[np.int8]) -> NDArray[Any]:
+        self.set_input(x)
         LIB.mt_session_forward(self.pointer)
         return self.output()
 

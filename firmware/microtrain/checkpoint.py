@@ -20,7 +20,7 @@ def _pieces(model):
     about = (
         ("scheme", trainer.scheme), ("loss", trainer.loss_name),
         ("new_classes", model.new_classes), ("labels", model.labels), ("model", model.name),
-        ("wide", trainer.wide),
+        ("wide", trainer.wide), ("gradient_bits", trainer.gradient_bits),
     )  # fmt: skip
     # Pair by pair: the order in a dict differs from port to port.
     about = ("{%s}" % ", ".join('"%s": %s' % (k, json.dumps(v)) for k, v in about)).encode()
@@ -109,7 +109,7 @@ def restore(model, path):
         try:
             trainer = Trainer(
                 model, about["scheme"], lr=fields[9], loss=about["loss"], seed=fields[8],
-                wide=about.get("wide", False),
+                wide=about.get("wide", False), gradient_bits=about.get("gradient_bits", 8),
             )  # fmt: skip
             state = trainer.session.state()
             if len(state) != fields[4]:

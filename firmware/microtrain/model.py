@@ -65,9 +65,9 @@ class Model:
         self.labels = labels
         self._inference = None
 
-    def plan(self, scheme="last", loss="cross_entropy", wide=False):
+    def plan(self, scheme="last", loss="cross_entropy", wide=False, gradient_bits=8):
         """What training with `scheme` needs: a Plan."""
-        return Plan(self, scheme, loss, wide)
+        return Plan(self, scheme, loss, wide, gradient_bits)
 
     def reset(self):
         """Forget everything trained and any new head."""

@@ -13,14 +13,14 @@ class Plan:
     """What one training step needs. `info` holds the numbers (bytes, multiply-accumulates);
     printing it gives a table, `json()` the host's object."""
 
-    def __init__(self, model, scheme, loss, wide=False):
+    def __init__(self, model, scheme, loss, wide=False, gradient_bits=8):
         if loss not in LOSSES:
             raise ValueError('loss %r: use "cross_entropy" or "mse"' % (loss,))
         self.net = model.net
         self.model_name, self.scheme = model.name, schemes.name_of(scheme)
         layers = schemes.resolve(model.net, scheme)
         self.engine = _microtrain.Plan(
-            model.net, layers, LOSSES[loss], model.new_classes, wide
+            model.net, layers, LOSSES[loss], model.new_classes, wide, gradient_bits
         )
         self.info = self.engine.info()
 

@@ -61,15 +61,15 @@ def _model(options):
 
 
 def plan(options):
-    """Options: model, scheme, new_head, loss, wide, others (schemes to compare with).
+    """Options: model, scheme, new_head, loss, wide, gradient_bits; others (schemes to compare).
 
     Prints the plan, then scheme and total_ram_bytes of each other one.
     """
     model = _model(options)
-    loss, wide = options["loss"], options["wide"]
-    print(model.plan(_scheme(options["scheme"]), loss, wide).json())
+    rest = options["loss"], options["wide"], options["gradient_bits"]
+    print(model.plan(_scheme(options["scheme"]), *rest).json())
     for scheme in options["others"]:
-        total = model.plan(scheme, loss, wide).info["total_ram_bytes"]
+        total = model.plan(scheme, *rest).info["total_ram_bytes"]
         _emit("other", {"scheme": scheme, "total_ram_bytes": total})
 
 
@@ -131,7 +131,9 @@ class Run:
         scheme = _scheme(options["scheme"]) if options["scheme"] else None
         loss = options["loss"] or (found.loss_name if found else "cross_entropy")
         wide = options["wide"] or bool(found and found.wide)
-        same = found and loss == found.loss_name and wide == found.wide
+        bits = options["gradient_bits"] or (found.gradient_bits if found else 8)
+        chosen = loss, wide, bits
+        same = found and chosen == (found.loss_name, found.wide, found.gradient_bits)
         if same and scheme in (None, found.scheme):
             if options["lr"] is not None:
                 found.lr = options["lr"]
@@ -140,7 +142,7 @@ class Run:
             return found
         arguments = {k: options[k] for k in ("lr", "seed") if options[k] is not None}
         scheme = scheme or (found.scheme if found else "last")
-        return Trainer(model, scheme, loss=loss, wide=wide, **arguments)
+        return Trainer(model, scheme, loss=loss, wide=wide, gradient_bits=bits, **arguments)
 
     def evaluate(self, when):
         if not self.validation:
@@ -190,7 +192,8 @@ class Run:
 
 def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
-    new_head, checkpoint, save; schedule; wide; val_every (epochs, 0: only before and after).
+    new_head, checkpoint, save, gradient_bits; schedule; wide; val_every (epochs, 0: only before
+    and after).
 
     Prints "eval", "step" and "epoch" events, and "done".
     """

@@ -22,6 +22,7 @@ class Trainer:
     memory: a bytearray for the one block it needs, else it comes from the heap.
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
+    gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
     What an earlier trainer of the model learned is kept. `steps` counts samples, `epoch` epochs
     that were completed.
     Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
@@ -29,11 +30,12 @@ class Trainer:
     """
 
     def __init__(
-        self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False
-    ):
+        self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False,
+        gradient_bits=8,
+    ):  # fmt: skip
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
-        self.wide = bool(wide)
-        self.plan = Plan(model, scheme, loss, self.wide)
+        self.wide, self.gradient_bits = bool(wide), gradient_bits
+        self.plan = Plan(model, scheme, loss, self.wide, gradient_bits)
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
         if model.trainer:
             self.session.carry(model.trainer.session)

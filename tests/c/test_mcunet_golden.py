@@ -16,8 +16,8 @@ from microtrain.importers.mcunet import import_mcunet
 
 MODELS = ("mbv2-w0.35", "mcunet-5fps", "proxyless-w0.3")
 # The bias gradients of the first convolutions are small differences of large sums, behind 40 to 70
-# roundings to int8: (first convolution that reaches 0.99, least cosine of those before it, as
-# measured).
+# roundings. With 8 bits: (first convolution that reaches 0.99, least cosine of those before it, as
+# measured). With 12 every gradient reaches 0.999.
 NOISY = {"mbv2-w0.35": (4, 0.97), "mcunet-5fps": (3, 0.89), "proxyless-w0.3": (7, 0.96)}
 
 
@@ -37,8 +37,7 @@ def forward_on_golden_inputs(
 
     Leaves golden activations behind.
     """
-    x = np.ascontiguousarray(golden["input_hwc"])
-    E.C.memmove(E.LIB.mt_session_input(session.pointer), x.ctypes.data, x.size)
+    session.set_input(golden["input_hwc"])
     differences = {}
     for index in range(session.plan.c.run_count):
         E.LIB.mt_session_forward_op(session.pointer, index)
@@ -89,15 +88,17 @@ def cosine(a: NDArray[Any], b: NDArray[Any]) -> float:
     return float(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
 
 
+@pytest.mark.parametrize("bits", [8, 12])
 @pytest.mark.parametrize("name", MODELS)
-def test_gradients_have_the_golden_direction(name: str) -> None:
+def test_gradients_have_the_golden_direction(name: str, bits: int) -> None:
     """All biases and the last 24 convolutions' weights, exact shifts, below additions too."""
     graph, golden = load(name)
     convs = [i for i, op in enumerate(graph.ops) if conv_number(op.name) is not None]
     head = len(graph.ops) - 1
     layers = {i: E.Layer(True, E.ALL if k >= len(convs) - 24 else 0) for k, i in enumerate(convs)}
     layers[head] = E.Layer(True, E.ALL)
-    session = E.Session(E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, 10))
+    model = E.Model(image.to_bytes(graph))
+    session = E.Session(E.Plan(model, layers, E.CROSS_ENTROPY, 10, gradient_bits=bits))
     session.c.exact_shifts = True
     set_head(session, head, golden["head_w"], golden["head_b"])
     forward_on_golden_inputs(session, graph, golden)
@@ -125,7 +126,8 @@ def test_gradients_have_the_golden_direction(name: str) -> None:
             assert depthwise == (shaped.shape[1] == 1 and op.kernel != (1, 1))
             report[f"weights {number}"] = cosine(shaped, golden[f"conv{number}_gw"])
     assert len(report) == len(convs) + 24
-    first_exact, least = NOISY[name]
+    first_exact, least = NOISY[name] if bits == 8 else (0, 1.0)
+    good = 0.99 if bits == 8 else 0.999
     for what, value in report.items():
-        bound = least if int(what.split()[1]) < first_exact else 0.99
+        bound = least if int(what.split()[1]) < first_exact else good
         assert value >= bound, (what, value)

@@ -48,6 +48,7 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
     exact = bool(rng.random() < 0.3)
     mse = bool(rng.random() < 0.3)
     wide = rng.choice(["head", "none", "all"])
+    bits = int(rng.choice([8, 12]))
     probe = ReferenceTrainer(graph, {})
     layers = random_layers(rng, graph, len(probe.ops))
     reference = ReferenceTrainer(
@@ -58,10 +59,11 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
         lr=lr,
         exact=exact,
         wide=wide,
+        bits=bits,
     )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
     loss = E.MSE if mse else E.CROSS_ENTROPY
-    plan = E.Plan(model, engine_layers(layers, graph), loss, wide=WIDE[wide])
+    plan = E.Plan(model, engine_layers(layers, graph), loss, wide=WIDE[wide], gradient_bits=bits)
     session = E.Session(plan, seed=seed, lr=lr)
     session.c.exact_shifts = exact
     shape = graph.tensors[graph.input].shape

@@ -187,6 +187,25 @@ def test_wide_weights_cost_a_byte_each(files: Path) -> None:
     assert other["checkpoint_sha256"] != plain["checkpoint_sha256"]
 
 
+def test_gradients_of_12_bits(files: Path) -> None:
+    """More arena; another result; and a checkpoint goes on with them."""
+    narrow, fine = (
+        json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json", *extra).stdout)
+        for extra in ((), ("--gradient-bits", 12))
+    )
+    assert fine["arena_bytes"] > narrow["arena_bytes"]
+    plain, first = (
+        train(files, "--scheme", "full", *extra)[-1]
+        for extra in ((), ("--gradient-bits", 12, "--save", "fine.mtc"))
+    )
+    assert first["checkpoint_sha256"] != plain["checkpoint_sha256"]
+    again = train(files, "--checkpoint", "fine.mtc")[-1]
+    assert first["total_ram_bytes"] == again["total_ram_bytes"] == fine["total_ram_bytes"]
+    assert again["steps"] == 2 * first["steps"]
+    wrong = cli(files, "plan", "tiny.mtm", "--gradient-bits", 9)
+    assert wrong.returncode == 2 and "'9' is not one of" in wrong.stderr
+
+
 def test_plan_against_a_memory_size(files: Path) -> None:
     needed = json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json").stdout)
     total = needed["total_ram_bytes"]

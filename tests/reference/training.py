@@ -20,15 +20,15 @@ from reference.forward import accumulate, requantize, requantize_once, run_op, w
 from reference.loss import cross_entropy_gradient, loss_bits, mse_gradient
 from reference.rounding import Array, Rng, bit_length, q31, rounded_shift
 
-GRADIENT_MAX, FOLD_MAX, WEIGHT_MAX = 127, 32767, 127
+FOLD_MAX, WEIGHT_MAX = 32767, 127
 FROZEN = None
 
 
-def fold_extra(terms: int) -> int:
+def fold_extra(terms: int, bits: int) -> int:
     extra, most = 8, 520
     while terms > most:
         extra, most = extra - 1, most * 2
-    return extra
+    return extra - (bits - 8)
 
 
 @dataclass
@@ -53,9 +53,9 @@ class ReferenceTrainer:
 
     def __init__(
         self, graph: Graph, layers: dict[int, Layer], loss: str = "cross_entropy", seed: int = 1,
-        lr: float = 0.0, exact: bool = False, wide: str = "head",
+        lr: float = 0.0, exact: bool = False, wide: str = "head", bits: int = 8,
     ) -> None:  # fmt: skip
-        self.wide = wide
+        self.wide, self.bits = wide, bits
         self.graph, self.layers, self.loss_name = copy.deepcopy(graph), layers, loss
         self.rng, self.lr, self.exact = Rng(seed), lr, exact
         self.ops = self._executed()
@@ -151,7 +151,7 @@ class ReferenceTrainer:
     # ---- loss ----
 
     def loss(self, z: Array, target: Any) -> None:
-        bits = loss_bits(len(z)) if self.logits else 7
+        bits = loss_bits(len(z)) if self.logits else self.bits - 1
         if not self.logits:
             t = self.graph.tensors[self.ops[-1].output]
             step = math.floor(float(np.float32(t.scale)) * 65536.0 * 65536.0 + 0.5)
@@ -178,24 +178,25 @@ class ReferenceTrainer:
     def store(
         self, key: tuple[int, int], acc: Array, exponent: int, waiting: tuple[Array, int] | None
     ) -> tuple[Array, int]:
-        """acc · 2^exponent plus what waits, as an int8 gradient tensor (rule R7)."""
+        """acc · 2^exponent plus what waits, as a gradient tensor of `bits` bits (rule R7)."""
         if waiting is not None:
             q, e = waiting
-            d = e - exponent
-            if d > 23:
-                acc = acc >> min(d - 23, 31)
-                exponent, d = e - 23, 23
+            d, furthest = e - exponent, 31 - self.bits
+            if d > furthest:
+                acc = acc >> min(d - furthest, 31)
+                exponent, d = e - furthest, furthest
             acc = acc + (q << d if d >= 0 else q >> min(-d, 31))
         acc = np.clip(acc, -(2**31 - 1), 2**31 - 1)
         state = self.shifts.setdefault(key, Shift())
         largest = int(np.abs(acc).max())
-        need = max(0, bit_length(largest) - 7)
-        over = int((np.abs(acc) >= (128 << state.shift)).sum())
+        most = (1 << (self.bits - 1)) - 1
+        need = max(0, bit_length(largest) - (self.bits - 1))
+        over = int((np.abs(acc) >= ((most + 1) << state.shift)).sum())
         if not state.seen or self.exact or over * 64 > acc.size or need <= state.shift - 3:
             state.shift = need
         s = state.shift
         v = rounded_shift(acc, s)
-        saturated = int((np.abs(v) > GRADIENT_MAX).sum())
+        saturated = int((np.abs(v) > most).sum())
         if largest:
             state.seen = True
             if saturated * 256 > acc.size:
@@ -206,7 +207,7 @@ class ReferenceTrainer:
                     state.shift, state.low = s - 1, 0
             else:
                 state.low = 0
-        return np.clip(v, -GRADIENT_MAX, GRADIENT_MAX), exponent + s
+        return np.clip(v, -most, most), exponent + s
 
     def fold(self, op: Op) -> tuple[Array, int]:
         """Multipliers M of the weight scales and their exponent."""
@@ -248,7 +249,7 @@ class ReferenceTrainer:
             m, ew = self.fold(op)
             head = self.logits and index == len(self.ops) - 1
             rows = -(-op.kernel[0] // op.stride[0]) * -(-op.kernel[1] // op.stride[1])
-            x = 0 if head else fold_extra(rows * len(m))
+            x = 0 if head else fold_extra(rows * len(m), self.bits)
             h = np.clip(rounded_shift(q * m, 15 - x), -FOLD_MAX, FOLD_MAX)
             weights = op.weights.astype(np.int64)
             if op.kind is Kind.LINEAR:

@@ -30,10 +30,10 @@ static void read_layer(const mt_model_t *m, mp_obj_t entry, mt_layer_scheme_t *l
     }
 }
 
-// Plan(model, layers=(), loss=0, classes=0, wide=False): what one step needs. classes > 0 plans a new head; wide gives every trained
-// weight 8 fraction bits, otherwise only the head's have them.
+// Plan(model, layers=(), loss=0, classes=0, wide=False, gradient_bits=8): what one step needs. classes > 0 plans a new head; wide gives
+// every trained weight 8 fraction bits, otherwise only the head's have them; gradients have 8 bits, or 12 in two bytes.
 static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    mp_arg_check_num(n_args, n_kw, 1, 5, false);
+    mp_arg_check_num(n_args, n_kw, 1, 6, false);
     model_obj_t *model = microtrain_as(args[0], &microtrain_model_type);
     const mt_model_t *m = &model->model;
     mt_layer_scheme_t *layers = m_new0(mt_layer_scheme_t, m->op_count);
@@ -49,8 +49,12 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     if (loss < MT_LOSS_NONE || loss > MT_LOSS_MSE || classes < 0 || classes > 65535) {
         mp_raise_ValueError(MP_ERROR_TEXT("loss 0 to 2 and 0 to 65535 classes needed"));
     }
+    mp_int_t bits = n_args > 5 ? mp_obj_get_int(args[5]) : 8;
+    if (bits != 8 && bits != 12) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("gradient_bits %d: 8 or 12 needed"), (int)bits);
+    }
     mt_scheme_t scheme = {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers,
-        .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD};
+        .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits};
     size_t size = mt_plan_work_size(m, &scheme);
     plan_obj_t *self = mp_obj_malloc(plan_obj_t, type);
     self->model = model;

@@ -1,4 +1,5 @@
-// Gradient tensors: int8 values with one power-of-two exponent, rounded to nearest, and the shift rule R7 that picks the exponent.
+// Gradient tensors: int8 values (or 12 bits in an int16) with one power-of-two exponent, rounded to nearest, and the shift rule R7
+// that picks the exponent.
 #ifndef MT_GRADIENT_H
 #define MT_GRADIENT_H
 
@@ -8,17 +9,35 @@
 
 #include "microtrain.h"
 
-#define MT_GRADIENT_MAX 127
 #define MT_FOLD_MAX 32767
 
+typedef struct { // of an operator's output
+    const void *data; // int8_t, or int16_t
+    bool wide;
+} mt_gradient_t;
+
+static inline int32_t mt_gradient_at(mt_gradient_t g, int32_t i) {
+    return g.wide ? ((const int16_t *)g.data)[i] : ((const int8_t *)g.data)[i];
+}
+
+// Bytes of an element of a gradient tensor, and its largest magnitude.
+static inline uint32_t mt_gradient_bytes(uint32_t bits) {
+    return bits > 8 ? 2 : 1;
+}
+
+static inline int32_t mt_gradient_max(uint32_t bits) {
+    return ((int32_t)1 << (bits - 1)) - 1;
+}
+
 typedef struct { // where an input gradient goes, and what the pass saw
-    int8_t *out;
-    const int8_t *skip; // gradient from another consumer of the tensor, or NULL
+    void *out; // int8_t, or int16_t where bits > 8
+    const void *skip; // gradient from another consumer of the tensor, of the same type, or NULL
+    int bits;
     int skip_shift; // its exponent minus the accumulator's
     int pre_shift; // accumulators are shifted right by this first, so that the skip fits
     int shift;
     uint32_t seen_bits; // OR of all magnitudes
-    uint32_t over; // accumulators >= 128 << shift
+    uint32_t over; // accumulators >= 2^(bits - 1) << shift
     uint32_t saturated; // results clamped
 } mt_gradient_out_t;
 
@@ -42,9 +61,9 @@ typedef struct {
 // Bit i of `bits` for element i.
 void mt_mask_from_output(const mt_clamp_mask_t *m, const int8_t *y, uint8_t *bits, size_t n);
 // to[i] = mask ? from[i] : 0; `bits`, or where NULL the kept output `y`, says the mask. from == to is allowed.
-void mt_mask_apply(const mt_clamp_mask_t *m, const uint8_t *bits, const int8_t *y, const int8_t *from, int8_t *to, size_t n);
+void mt_mask_apply(const mt_clamp_mask_t *m, const uint8_t *bits, const int8_t *y, mt_gradient_t from, void *to, size_t n);
 
-// Terms an int8 gradient's fold may be summed over, and what is shifted out so that the sum stays in int32: h = q * M >> (15 - extra).
-int mt_fold_extra(uint32_t terms);
+// Terms a gradient's fold may be summed over, and what is shifted out so that the sum stays in int32: h = q * M >> (15 - extra).
+int mt_fold_extra(uint32_t terms, int gradient_bits);
 
 #endif // MT_GRADIENT_H

@@ -126,6 +126,7 @@ typedef struct {
     uint32_t new_classes; // > 0: replace the last linear operator by a zero-initialised one with this many outputs
     const mt_layer_scheme_t *layers; // one per operator; NULL trains nothing
     enum mt_wide wide;
+    uint32_t gradient_bits; // of a gradient: 8 in a byte, or 12 in two; 0 means 8
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -188,6 +189,7 @@ typedef struct {
     uint32_t input; // arena offset of the input
     enum mt_loss_kind loss;
     uint32_t new_classes;
+    uint32_t gradient_bits;
 } mt_plan_t;
 
 typedef struct { // of one operator, for reports
@@ -226,7 +228,7 @@ typedef struct {
     uint32_t state_bytes, total_bytes, run_count, output, grad_top, loss_scratch, input, classes;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     int16_t lr_exponent;
-    uint8_t loss, logits;
+    uint8_t loss, logits, gradient_bits;
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
 } mt_session_t;
 

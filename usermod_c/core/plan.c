@@ -116,10 +116,13 @@ size_t mt_plan_work_size(const mt_model_t *m, const mt_scheme_t *scheme) {
 int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t work_size, mt_plan_t *plan, mt_error_t *error) {
     work_layout_t l = work_layout(m, scheme);
     uint8_t *base = work;
-    *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes};
+    *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8};
     planner_t p = {.m = m, .scheme = scheme, .plan = plan, .error = error, .top = MT_NO_BUFFER, .loss_scratch = MT_NO_BUFFER};
     if (work_size < l.bytes) {
         return mt_fail(error, MT_ERR_MEMORY, -1, l.bytes, (uint32_t)work_size);
+    }
+    if (plan->gradient_bits != 8 && plan->gradient_bits != 12) {
+        return mt_fail(error, MT_ERR_VALUE, -1, 8, plan->gradient_bits);
     }
     plan->ops = (mt_op_plan_t *)(base + l.ops);
     plan->lists = (uint16_t *)(base + l.lists);

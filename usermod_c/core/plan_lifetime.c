@@ -10,6 +10,10 @@ static bool passes_gradient(const mt_op_t *op) {
 
 // ---- backward: gradients and what they need kept ----
 
+static uint32_t gradient_bytes(const planner_t *p, uint32_t elements) {
+    return elements * mt_gradient_bytes(p->plan->gradient_bits);
+}
+
 static bool gradient_is_shared(const planner_t *p, uint16_t buffer, const tensor_state_t *except) {
     for (uint32_t t = 0; t < p->m->tensor_count; t++) {
         if (&p->tensors[t] != except && p->tensors[t].root == t && p->tensors[t].gradient == buffer) {
@@ -92,7 +96,7 @@ static void plan_backward_op(planner_t *p, uint32_t i, op_buffers_t *b) {
             b->mask = mt_add_buffer(p, (out_size + 7) / 8, mt_forward_time(i), now);
         }
         if (gradient_is_shared(p, q, out)) {
-            b->grad_masked = mt_add_buffer(p, out_size, now, now);
+            b->grad_masked = mt_add_buffer(p, gradient_bytes(p, out_size), now, now);
         }
     }
     out->gradient = MT_NO_BUFFER;
@@ -115,7 +119,7 @@ static void plan_backward_op(planner_t *p, uint32_t i, op_buffers_t *b) {
         if (b->skip[k] != MT_NO_BUFFER) {
             mt_extend(p, b->skip[k], now);
         }
-        in->gradient = b->grad_in[k] = mt_add_buffer(p, mt_tensor_size(&p->m->tensors[op->input[k]]), now, now);
+        in->gradient = b->grad_in[k] = mt_add_buffer(p, gradient_bytes(p, mt_tensor_size(&p->m->tensors[op->input[k]])), now, now);
     }
 }
 
@@ -124,7 +128,7 @@ static void plan_backward(planner_t *p) {
     mt_op_plan_t *plan = &p->plan->ops[p->n - 1];
     bool logits = plan->flags & MT_F_LOGITS;
     p->loss_scratch = mt_add_buffer(p, p->classes * (logits ? 4 : 10), mt_loss_time(p), mt_loss_time(p));
-    p->top = mt_add_buffer(p, p->classes * (logits ? 2 : 1), mt_loss_time(p), mt_loss_time(p));
+    p->top = mt_add_buffer(p, logits ? p->classes * 2 : gradient_bytes(p, p->classes), mt_loss_time(p), mt_loss_time(p));
     plan->flags |= logits ? MT_F_GRAD_TOP16 : 0;
     if (!(plan->flags & MT_F_GRAD)) {
         return;

@@ -82,8 +82,8 @@ static int read_scheme(planner_t *p) {
                 return code;
             }
         }
-        // weight gradient: every output pixel adds |q| <= 127 times |x - zero| <= 255
-        uint32_t pixels = (uint32_t)(w.out_h * w.out_w), most = INT32_MAX / (127 * 255);
+        // weight gradient: every output pixel adds |q| times |x - zero| <= 255
+        uint32_t pixels = (uint32_t)(w.out_h * w.out_w), most = INT32_MAX / ((uint32_t)mt_gradient_max(p->plan->gradient_bits) * 255);
         if (trained && pixels > most) {
             return mt_fail(p->error, MT_ERR_LIMIT, (int32_t)i, pixels, most);
         }
@@ -114,9 +114,12 @@ static int mark_gradients(planner_t *p) {
         uint32_t terms = 0, most = 520u << 8;
         if (op->kind == MT_CONV2D || op->kind == MT_LINEAR) {
             terms = mt_conv2d_backward_terms(&w);
+        } else if (op->kind == MT_DEPTHWISE_CONV2D) {
+            terms = (uint32_t)(w.kernel_h * w.kernel_w); // of |q| times |w| <= 127
+            most = INT32_MAX / ((uint32_t)mt_gradient_max(p->plan->gradient_bits) * 127);
         } else if (op->kind == MT_AVERAGE_POOL) {
             terms = mt_pool_backward_terms(&w);
-            most = 256;
+            most = 256u >> (p->plan->gradient_bits - 8);
         } else if (op->kind == MT_MAX_POOL) {
             terms = (uint32_t)(w.kernel_h * w.kernel_w); // window positions fit a byte
             most = 256;

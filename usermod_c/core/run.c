@@ -157,15 +157,19 @@ static void finish_gradient(mt_session_t *s, int exponent) {
     if (s->logits) {
         return;
     }
-    const int16_t *wide = gradient_at(s);
+    const int16_t *from = gradient_at(s);
     int8_t *top = arena_at(s, s->grad_top);
+    if (s->gradient_bits > 8) {
+        memcpy(top, from, s->classes * 2);
+        return;
+    }
     for (uint32_t i = 0; i < s->classes; i++) {
-        top[i] = (int8_t)wide[i];
+        top[i] = (int8_t)from[i];
     }
 }
 
 static int top_bits(const mt_session_t *s) {
-    return s->logits ? mt_loss_bits(s->classes) : 7;
+    return s->logits ? mt_loss_bits(s->classes) : s->gradient_bits - 1;
 }
 
 int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16) {
@@ -202,7 +206,7 @@ typedef struct { // one operator's backward pass
     mt_session_t *s;
     uint32_t index;
     const mt_op_plan_t *plan;
-    const void *q; // gradient of the output, masked
+    mt_gradient_t q; // of the output, masked; a head's is always int16
     int exponent;
     void *scratch;
 } backward_t;
@@ -211,7 +215,7 @@ typedef struct { // one operator's backward pass
 static void run_input_gradient(backward_t *b, uint32_t k, mt_gradient_pass_t pass, const void *context, int extra) {
     mt_session_t *s = b->s;
     uint16_t root = b->plan->in_root[k];
-    mt_gradient_out_t out = {.out = arena_at(s, b->plan->grad_in[k]), .skip = arena_at(s, b->plan->skip[k])};
+    mt_gradient_out_t out = {.out = arena_at(s, b->plan->grad_in[k]), .skip = arena_at(s, b->plan->skip[k]), .bits = s->gradient_bits};
     uint32_t n = mt_tensor_size(&s->model->tensors[root]);
     s->exponents[root] = (int16_t)mt_clamp(mt_gradient_run(pass, context, &out, n, &s->shifts[2 * b->index + k], b->exponent + extra,
         s->exponents[root], s->exact_shifts), -16384, 16384);
@@ -226,17 +230,17 @@ static mt_update_t make_update(const backward_t *b, float largest_scale) {
 static void backward_head(backward_t *b) {
     mt_head_t head = mt_operand_head(b->s, b->index);
     if (b->plan->flags & MT_F_GRAD_IN0) {
-        mt_head_gradient_t g = {&head, b->q, b->scratch};
+        mt_head_gradient_t g = {&head, b->q.data, b->scratch};
         run_input_gradient(b, 0, mt_head_backward_input, &g, head.channels.scale_exponent);
     }
     mt_update_t u = make_update(b, head.channels.largest_scale);
-    mt_head_update(&head, b->q, arena_at(b->s, b->plan->saved), &u, b->scratch);
+    mt_head_update(&head, b->q.data, arena_at(b->s, b->plan->saved), &u, b->scratch);
 }
 
 static void backward_conv2d(backward_t *b) {
     mt_conv_t conv = mt_operand_conv(b->s, b->index);
     if (b->plan->flags & MT_F_GRAD_IN0) {
-        int extra = mt_fold_extra(mt_conv2d_backward_terms(&conv.window));
+        int extra = mt_fold_extra(mt_conv2d_backward_terms(&conv.window), b->s->gradient_bits);
         mt_conv_gradient_t g = {&conv, b->q, b->scratch, extra};
         run_input_gradient(b, 0, mt_conv2d_backward_input, &g, conv.channels.scale_exponent - extra);
     }
@@ -288,15 +292,17 @@ static void backward_move(backward_t *b, uint32_t k) {
     run_input_gradient(b, k, mt_move_backward_input, &g, -up);
 }
 
-static const void *masked_gradient(const mt_session_t *s, uint32_t index) {
+static mt_gradient_t masked_gradient(const mt_session_t *s, uint32_t index) {
     const mt_op_plan_t *p = &s->ops[index];
+    mt_gradient_t masked = {arena_at(s, p->grad_masked), s->gradient_bits > 8};
     if (p->flags & MT_F_MASK) {
         const mt_op_t *op = &s->model->ops[index];
         mt_clamp_mask_t mask = mt_operand_mask(op);
-        mt_mask_apply(&mask, arena_at(s, p->mask), arena_at(s, p->out), arena_at(s, p->grad_out), arena_at(s, p->grad_masked),
+        mt_gradient_t arrived = {arena_at(s, p->grad_out), masked.wide};
+        mt_mask_apply(&mask, arena_at(s, p->mask), arena_at(s, p->out), arrived, arena_at(s, p->grad_masked),
             mt_tensor_size(&s->model->tensors[op->output]));
     }
-    return arena_at(s, p->grad_masked);
+    return masked;
 }
 
 static bool all_zero(const uint8_t *p, uint32_t n) {
@@ -341,7 +347,7 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
 }
 
 bool mt_session_has_gradient(const mt_session_t *s) {
-    uint32_t width = s->logits ? 2 : 1;
+    uint32_t width = s->logits ? 2 : mt_gradient_bytes(s->gradient_bits);
     return s->loss != MT_LOSS_NONE && !all_zero(arena_at(s, s->grad_top), s->classes * width);
 }
 

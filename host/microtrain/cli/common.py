@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import click
 
 from microtrain.link.board_process import REPO
 from microtrain.link.transport import Device, Progress
+from microtrain.run.train import GRADIENT_BITS
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 port_option = click.option(
@@ -22,6 +23,15 @@ port_option = click.option(
     show_default=True,
     help="Serial port of the board; virtual or emu:rp2040: a board in software.",
 )
+
+
+def gradient_bits_option(default: int | None) -> Callable[[Any], Any]:
+    """The option --gradient-bits; None leaves the choice to the checkpoint."""
+    return click.option(
+        "--gradient-bits", type=click.Choice(GRADIENT_BITS), default=default,
+        help="Of a gradient: 12, in two bytes, where it passes dozens of operators  [default: "
+        + ("8]" if default else "the checkpoint's, else 8]"),
+    )  # fmt: skip
 
 
 def board_folder(port: str) -> Path:

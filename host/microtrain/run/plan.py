@@ -19,11 +19,13 @@ def plan(
     new_head: int | None = None,
     loss: str = "cross_entropy",
     wide: bool = False,
+    gradient_bits: int = 8,
     others: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the plan (bytes, multiply-accumulates, `layers`) and the total RAM of other schemes.
 
     new_head: classes of a new classifier. wide: one more byte a trained weight.
+    gradient_bits: 8, or 12 in two bytes.
     others: names of schemes to compare with.
     Raises ModelError, SchemeError, DeviceError.
     """
@@ -32,7 +34,7 @@ def plan(
     events: list[Event] = []
     options = {
         "model": put(device, image.name, source.data), "scheme": resolved, "new_head": new_head,
-        "loss": loss, "wide": wide, "others": list(others),
+        "loss": loss, "wide": wide, "gradient_bits": gradient_bits, "others": list(others),
     }  # fmt: skip
     call(device, "plan", options, events.append)
     found, *rest = events

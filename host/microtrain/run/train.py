@@ -13,6 +13,7 @@ from microtrain.link.transport import Device, Progress
 from microtrain.run.board import Event, OnEvent, call, put
 from microtrain.run.inputs import board_scheme, load_data, load_image
 
+GRADIENT_BITS = (8, 12)
 SCHEDULES = ("constant", "linear", "halve")
 LOSSES = ("cross_entropy", "mse")
 
@@ -25,7 +26,7 @@ class TrainOptions:
     checkpoint: file to start from; where scheme and loss are its own, the run goes on exactly
     where that one ended. save: file for the checkpoint of the result. val_every: epochs between
     measurements on `val`, 0 for none but before and after. wide: one more byte for every trained
-    weight, which brings it closer to fp32.
+    weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
     """
 
     model: Path
@@ -42,6 +43,7 @@ class TrainOptions:
     save: Path | None = None
     val_every: int = 1
     wide: bool = False
+    gradient_bits: int | None = None
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Training:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
         for name in ("epochs", "lr", "schedule", "loss", "seed", "new_head", "val_every",
-                     "wide"):  # fmt: skip
+                     "wide", "gradient_bits"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 
     def run(self, on_event: OnEvent) -> Result:

@@ -133,13 +133,15 @@ static void backward_window_row(const mt_conv_gradient_t *g, const backward_scra
     const mt_window_t *w = &c->window;
     int32_t first, end;
     columns_meeting(w, x0, x1, &first, &end);
+    const mt_gradient_t q = g->q;
     const int fold_shift = 15 - g->fold_extra;
     const int32_t half = 1 << (fold_shift - 1);
     for (int32_t ox = first; ox < end; ox++) {
-        const int8_t *q = g->q + (oy * w->out_w + ox) * w->out_c;
+        int32_t at = (oy * w->out_w + ox) * w->out_c;
         int16_t *h = s->folded + (ox - first) * w->out_c;
         for (int32_t o = 0; o < w->out_c; o++) {
-            h[o] = (int16_t)mt_clamp((q[o] * s->multipliers[o] + half) >> fold_shift, -MT_FOLD_MAX, MT_FOLD_MAX);
+            int32_t product = mt_gradient_at(q, at + o) * s->multipliers[o];
+            h[o] = (int16_t)mt_clamp((product + half) >> fold_shift, -MT_FOLD_MAX, MT_FOLD_MAX);
         }
     }
     for (int32_t o = 0; o < w->out_c; o++) {
@@ -192,25 +194,25 @@ uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
 }
 
 // gradient [taps][count] and position sums [taps] of output channel o.
-static void weight_gradient(const mt_conv_t *c, const int8_t *q, const int8_t *x, int32_t o, int32_t *gradient, int32_t *sums) {
+static void weight_gradient(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, int32_t o, int32_t *gradient, int32_t *sums) {
     const mt_window_t *w = &c->window;
     int32_t count = c->weights.count, taps = c->weights.taps;
     memset(gradient, 0, (size_t)(taps * count) * 4);
     memset(sums, 0, (size_t)taps * 4);
-    q += o;
-    for (int32_t oy = 0; oy < w->out_h; oy++) {
+    for (int32_t oy = 0, at = o; oy < w->out_h; oy++) {
         int32_t y0 = oy * w->stride_h - w->pad_top;
-        for (int32_t ox = 0; ox < w->out_w; ox++, q += w->out_c) {
-            if (!*q) {
+        for (int32_t ox = 0; ox < w->out_w; ox++, at += w->out_c) {
+            int32_t v = mt_gradient_at(q, at);
+            if (!v) {
                 continue;
             }
             int32_t x0 = ox * w->stride_w - w->pad_left;
             int32_t left = x0 < 0 ? -x0 : 0, right = min32(w->kernel_w, w->in_w - x0);
             for (int32_t ky = y0 < 0 ? -y0 : 0; ky < w->kernel_h && y0 + ky < w->in_h; ky++) {
                 int32_t tap = ky * w->kernel_w + left;
-                mt_axpy(gradient + tap * count, *q, x + ((y0 + ky) * w->in_w + x0 + left) * count, (right - left) * count);
+                mt_axpy(gradient + tap * count, v, x + ((y0 + ky) * w->in_w + x0 + left) * count, (right - left) * count);
                 for (int32_t kx = left; kx < right; kx++, tap++) {
-                    sums[tap] += *q;
+                    sums[tap] += v;
                 }
             }
         }
@@ -223,7 +225,7 @@ static void weight_gradient(const mt_conv_t *c, const int8_t *q, const int8_t *x
     }
 }
 
-void mt_conv2d_update_weights(const mt_conv_t *c, const int8_t *q, const int8_t *x, const mt_update_t *u, void *scratch) {
+void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     int32_t n = c->weights.taps * c->weights.count;
     int32_t *gradient = scratch, *sums = gradient + n;
     for (int32_t o = 0; o < c->window.out_c; o++) {
@@ -236,11 +238,11 @@ void mt_conv2d_update_weights(const mt_conv_t *c, const int8_t *q, const int8_t 
     }
 }
 
-void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, const int8_t *q, const mt_update_t *u) {
+void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, mt_gradient_t q, const mt_update_t *u) {
     for (int32_t o = 0; o < w->out_c; o++) {
         int32_t g = 0;
         for (int32_t p = 0; p < w->out_h * w->out_w; p++) {
-            g += q[p * w->out_c + o];
+            g += mt_gradient_at(q, p * w->out_c + o);
         }
         mt_update_observe(u, 1, (uint32_t)o, &g, 1);
         mt_update_bias(u, channels->scale[o], g, &channels->master[o]);

@@ -64,10 +64,10 @@ static inline bool mt_is_pointwise(const mt_window_t *w) {
 void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch);
 uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed);
 
-// One pass of the input gradient: q [out_h][out_w][out_c] int8 times the weights, exponent + scale_exponent - fold_extra.
+// One pass of the input gradient: q [out_h][out_w][out_c] times the weights, exponent + scale_exponent - fold_extra.
 typedef struct {
     const mt_conv_t *conv;
-    const int8_t *q;
+    mt_gradient_t q;
     void *scratch;
     int fold_extra;
 } mt_conv_gradient_t;
@@ -77,9 +77,9 @@ uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w, bool mixed);
 uint32_t mt_conv2d_backward_terms(const mt_window_t *w);
 
 // Weight gradient of the trained channels fused with their update. x holds those channels only: [in_h][in_w][count].
-void mt_conv2d_update_weights(const mt_conv_t *c, const int8_t *q, const int8_t *x, const mt_update_t *u, void *scratch);
+void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch);
 uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count);
-// Bias gradient and update of any operator with int8 gradients.
-void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, const int8_t *q, const mt_update_t *u);
+// Bias gradient and update of any operator but a head.
+void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, mt_gradient_t q, const mt_update_t *u);
 
 #endif // MT_CONV2D_H

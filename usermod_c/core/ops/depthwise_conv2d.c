@@ -135,8 +135,13 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
                     if (ox < 0) {
                         continue;
                     }
-                    const int8_t *q = g->q + (oy * w->out_w + ox) * w->out_c;
-                    mt_multiply_add(sums, q, kernel + (ky * w->kernel_w + kx) * w->out_c, w->out_c);
+                    int32_t at = (oy * w->out_w + ox) * w->out_c;
+                    const int8_t *k = kernel + (ky * w->kernel_w + kx) * w->out_c;
+                    if (g->q.wide) {
+                        mt_multiply_add_wide(sums, (const int16_t *)g->q.data + at, k, w->out_c);
+                    } else {
+                        mt_multiply_add(sums, (const int8_t *)g->q.data + at, k, w->out_c);
+                    }
                 }
             }
             for (int32_t i = 0, o = 0; i < w->in_c; i++) {
@@ -158,11 +163,11 @@ uint32_t mt_depthwise_update_scratch(const mt_window_t *w) {
 }
 
 // Gradient [taps] of output channel o, whose input is channel `i` of `channels` kept ones.
-static void weight_gradient(const mt_window_t *w, const int8_t *q, int32_t o, const int8_t *x, int32_t i, int32_t channels, int32_t *gradient) {
+static void weight_gradient(const mt_window_t *w, mt_gradient_t q, int32_t o, const int8_t *x, int32_t i, int32_t channels, int32_t *gradient) {
     memset(gradient, 0, (size_t)(w->kernel_h * w->kernel_w) * 4);
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         for (int32_t ox = 0; ox < w->out_w; ox++) {
-            int32_t v = q[(oy * w->out_w + ox) * w->out_c + o];
+            int32_t v = mt_gradient_at(q, (oy * w->out_w + ox) * w->out_c + o);
             if (!v) {
                 continue;
             }
@@ -182,7 +187,7 @@ static void weight_gradient(const mt_window_t *w, const int8_t *q, int32_t o, co
     }
 }
 
-void mt_depthwise_update_weights(const mt_depthwise_t *d, const int8_t *q, const int8_t *x, const mt_update_t *u, void *scratch) {
+void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     const mt_window_t *w = &d->window;
     int32_t count = d->weights.count, taps = d->weights.taps;
     int32_t *gradient = scratch;

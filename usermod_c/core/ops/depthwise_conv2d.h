@@ -20,7 +20,7 @@ bool mt_depthwise_may_overwrite(const mt_window_t *w);
 
 typedef struct {
     const mt_depthwise_t *depthwise;
-    const int8_t *q;
+    mt_gradient_t q;
     void *scratch;
 } mt_depthwise_gradient_t;
 // The accumulators' exponent is that of q + scale_exponent - 8.
@@ -28,7 +28,7 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out);
 uint32_t mt_depthwise_backward_input_scratch(const mt_window_t *w, bool mixed);
 
 // x holds the trained input channels only: [in_h][in_w][weights.count / multiplier].
-void mt_depthwise_update_weights(const mt_depthwise_t *d, const int8_t *q, const int8_t *x, const mt_update_t *u, void *scratch);
+void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch);
 uint32_t mt_depthwise_update_scratch(const mt_window_t *w);
 
 #endif // MT_DEPTHWISE_CONV2D_H

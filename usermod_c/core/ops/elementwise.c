@@ -21,11 +21,11 @@ void mt_move_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_window_t *w = &g->window;
     int32_t acc[32], row = w->in_w * w->in_c;
     for (int32_t iy = 0; iy < w->in_h; iy++) {
-        const int8_t *q = g->q + ((iy + w->pad_top) * w->out_w + w->pad_left) * w->in_c;
+        int32_t at = ((iy + w->pad_top) * w->out_w + w->pad_left) * w->in_c;
         for (int32_t i = 0; i < row; i += 32) {
             int32_t n = row - i < 32 ? row - i : 32;
             for (int32_t j = 0; j < n; j++) {
-                acc[j] = q[i + j] * (1 << g->up);
+                acc[j] = mt_gradient_at(g->q, at + i + j) * (1 << g->up);
             }
             mt_gradient_store(out, acc, (size_t)(iy * row + i), (size_t)n);
         }

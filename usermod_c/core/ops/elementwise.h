@@ -11,7 +11,7 @@ void mt_requantize_forward(const mt_window_t *w, int32_t mult, int32_t shift, co
 
 typedef struct {
     mt_window_t window; // of the pad; a window of in == out without padding passes everything
-    const int8_t *q;
+    mt_gradient_t q;
     int up; // accumulators are q * 2^up, to keep the bits of a smaller waiting gradient
 } mt_move_gradient_t;
 // Input gradient of pad (the inner part), or of an operator that passes its gradient where another one waits already.

@@ -82,19 +82,18 @@ uint32_t mt_pool_backward_terms(const mt_window_t *w) {
 // Adds output (oy, ox)'s share to input (iy, ix).
 static void add_share(const mt_pool_gradient_t *g, int32_t oy, int32_t ox, int32_t iy, int32_t ix, int32_t *acc) {
     const mt_window_t *w = &g->window;
-    size_t at = (size_t)((oy * w->out_w + ox) * w->out_c);
-    const int8_t *q = g->q + at;
+    int32_t at = (oy * w->out_w + ox) * w->out_c;
     if (g->chosen) {
         int32_t position = (iy - oy * w->stride_h + w->pad_top) * w->kernel_w + ix - ox * w->stride_w + w->pad_left;
         for (int32_t c = 0; c < w->in_c; c++) {
-            acc[c] += g->chosen[at + (size_t)c] == position ? q[c] : 0;
+            acc[c] += g->chosen[at + c] == position ? mt_gradient_at(g->q, at + c) : 0;
         }
         return;
     }
     box_t b = covered(w, oy, ox);
     int32_t count = box_size(&b), share = ((1 << MT_POOL_BITS) + count / 2) / count;
     for (int32_t c = 0; c < w->in_c; c++) {
-        acc[c] += q[c] * share;
+        acc[c] += mt_gradient_at(g->q, at + c) * share;
     }
 }
 
@@ -130,14 +129,16 @@ int mt_average_pool_exact_bits(const mt_window_t *w) {
     return apart && within && (n & (n - 1)) == 0 ? mt_bit_length((uint32_t)n) - 1 : -1;
 }
 
-void mt_average_pool_spread(const mt_window_t *w, const int8_t *q, int8_t *out) {
-    memset(out, 0, (size_t)(w->in_h * w->in_w * w->in_c));
+void mt_average_pool_spread(const mt_window_t *w, mt_gradient_t q, void *out) {
+    const size_t pixel = (size_t)w->in_c * (q.wide ? 2 : 1); // bytes
+    const uint8_t *from = q.data;
+    memset(out, 0, (size_t)(w->in_h * w->in_w) * pixel);
     for (int32_t oy = 0; oy < w->out_h; oy++) {
-        for (int32_t ox = 0; ox < w->out_w; ox++, q += w->out_c) {
+        for (int32_t ox = 0; ox < w->out_w; ox++, from += pixel) {
             box_t b = covered(w, oy, ox);
             for (int32_t iy = b.y0; iy < b.y1; iy++) {
                 for (int32_t ix = b.x0; ix < b.x1; ix++) {
-                    memcpy(out + (iy * w->in_w + ix) * w->in_c, q, (size_t)w->in_c);
+                    memcpy((uint8_t *)out + (size_t)(iy * w->in_w + ix) * pixel, from, pixel);
                 }
             }
         }

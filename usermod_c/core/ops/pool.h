@@ -13,7 +13,7 @@ void mt_mean_forward(const mt_window_t *w, int32_t mult, int32_t shift, const in
 
 typedef struct {
     mt_window_t window;
-    const int8_t *q;
+    mt_gradient_t q;
     const uint8_t *chosen; // max pool; NULL: average
     void *scratch;
 } mt_pool_gradient_t;
@@ -26,6 +26,6 @@ uint32_t mt_pool_backward_terms(const mt_window_t *w);
 // log2 of the window size where every window covers the same power of two of positions, none twice; else -1.
 // Then the input gradient is q itself, repeated, at an exponent smaller by this.
 int mt_average_pool_exact_bits(const mt_window_t *w);
-void mt_average_pool_spread(const mt_window_t *w, const int8_t *q, int8_t *out);
+void mt_average_pool_spread(const mt_window_t *w, mt_gradient_t q, void *out);
 
 #endif // MT_POOL_H

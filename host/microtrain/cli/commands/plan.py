@@ -7,7 +7,13 @@ from typing import Any
 
 import click
 
-from microtrain.cli.common import json_option, open_port, port_option, print_json
+from microtrain.cli.common import (
+    gradient_bits_option,
+    json_option,
+    open_port,
+    port_option,
+    print_json,
+)
 from microtrain.errors import PlanError
 from microtrain.run.plan import plan
 from microtrain.run.train import LOSSES
@@ -23,11 +29,12 @@ SMALLER = ("bias", "last")  # schemes that may fit where another does not
 @click.option("--new-head", type=click.IntRange(2, 65535), help="Classes of a new classifier.")
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True)
 @click.option("--wide", is_flag=True, help="One more byte for every trained weight.")
+@gradient_bits_option(8)
 @port_option
 @json_option
 def command(
     image: Path, scheme: str, ram: int | None, new_head: int | None, loss: str, wide: bool,
-    port: str, as_json: bool,
+    gradient_bits: int, port: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what training IMAGE needs: bytes of RAM, multiply-accumulates, layer by layer.
 
@@ -39,8 +46,9 @@ def command(
     others = [name for name in SMALLER if name != scheme] if ram else []
     with open_port(port) as device:
         found, totals = plan(
-            device, image, scheme, new_head=new_head, loss=loss, wide=wide, others=others
-        )
+            device, image, scheme, new_head=new_head, loss=loss, wide=wide,
+            gradient_bits=gradient_bits, others=others,
+        )  # fmt: skip
     needed = found["total_ram_bytes"]
     if as_json:
         print_json(found)

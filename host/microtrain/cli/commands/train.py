@@ -11,7 +11,14 @@ from typing import TextIO
 
 import click
 
-from microtrain.cli.common import json_option, open_port, port_option, print_json, progress_bar
+from microtrain.cli.common import (
+    gradient_bits_option,
+    json_option,
+    open_port,
+    port_option,
+    print_json,
+    progress_bar,
+)
 from microtrain.run.board import Event, OnEvent
 from microtrain.run.train import LOSSES, SCHEDULES, Training, TrainOptions
 
@@ -39,6 +46,7 @@ _OUTPUT = click.Path(dir_okay=False, path_type=Path)
               help="Replace the classifier by a new one with this many classes.")
 @click.option("--wide", is_flag=True, help="8 more bits, one byte, for every trained weight: "
               "closer to fp32. The classifier has them anyway.")
+@gradient_bits_option(None)
 @click.option("--checkpoint", type=_FILE, help="What an earlier run learned (.mtc): go on.")
 @click.option("--save", type=_OUTPUT, help="Write what was learned (.mtc).")
 @click.option("--val-every", type=click.IntRange(0), default=1, show_default=True,

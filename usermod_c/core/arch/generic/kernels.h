@@ -45,6 +45,13 @@ static inline void mt_multiply_add(int32_t *MT_RESTRICT acc, const int8_t *MT_RE
     }
 }
 
+// The same for int16 x.
+static inline void mt_multiply_add_wide(int32_t *MT_RESTRICT acc, const int16_t *MT_RESTRICT x, const int8_t *MT_RESTRICT w, int32_t n) {
+    for (int32_t i = 0; i < n; i++) {
+        acc[i] += x[i] * w[i];
+    }
+}
+
 static inline int32_t mt_sum(const int8_t *x, int32_t n) {
     int32_t a = 0;
     for (int32_t i = 0; i < n; i++) {
