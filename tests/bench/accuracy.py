@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import sys
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +20,7 @@ REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
 
 import engine as E  # noqa: E402
-from transfer import FloatTwin, Task, run_integers  # noqa: E402
+from transfer import FloatTwin, IntegerTwin, Task  # noqa: E402
 
 from microtrain.importers.mcunet import import_mcunet  # noqa: E402
 from microtrain.scheme import load_scheme  # noqa: E402
@@ -33,7 +32,7 @@ SCHEMES = {
     "sparse": f"{SHARED}/data/mcunet/sparse_update_configs.json#{MODEL}/49kb",
 }
 # log2 of the learning rates tried: the same grid for both
-GRID = {"last": (-10, -9, -8, -7), "sparse": (-10, -9, -8, -7)}
+GRID = (-9, -8, -7, -6, -5)
 
 
 def signs(resolution: int) -> Task:
@@ -49,7 +48,7 @@ def signs(resolution: int) -> Task:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--resolution", type=int, default=64)
+    parser.add_argument("--resolution", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--schemes", nargs="+", default=list(SCHEMES), choices=SCHEMES)
@@ -65,14 +64,14 @@ def main() -> None:
     for name in options.schemes:
         scheme = load_scheme(SCHEMES[name], graph)
         arms = {
-            "int8": partial(run_integers, graph, scheme, task, E.WIDE_HEAD),
-            "int8-wide": partial(run_integers, graph, scheme, task, E.WIDE_ALL),
+            "int8": IntegerTwin(graph, scheme, task, E.WIDE_HEAD).run,
+            "int8-wide": IntegerTwin(graph, scheme, task, E.WIDE_ALL).run,
             "fp32": FloatTwin(graph, scheme, task, rounded=False).run,
             "fp32-rounded": FloatTwin(graph, scheme, task, rounded=True).run,
         }
         best: dict[str, float] = {}
         print(f"{'scheme':8} {'lr':>6}" + "".join(f"{arm:>16}" for arm in arms), flush=True)
-        for exponent in GRID[name]:
+        for exponent in GRID:
             cells = []
             for arm, run in arms.items():
                 results = [

@@ -55,27 +55,56 @@ def engine_layers(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
     return layers
 
 
-def run_integers(
-    graph: Graph, scheme: Scheme, task: Task, wide: int, lr: float, epochs: int, seed: int
-) -> float:
-    """Test accuracy after training in the engine's integers from a zero head.
+class IntegerTwin:
+    """The network in the engine's integers. What lies below trained operators runs once.
 
     wide: which trained weights keep 8 fraction bits, E.WIDE_HEAD or E.WIDE_ALL.
     """
-    model, layers = E.Model(image.to_bytes(graph)), engine_layers(graph, scheme)
-    plan = E.Plan(model, layers, E.CROSS_ENTROPY, task.classes, wide=wide)
-    session = E.Session(plan, seed=seed)
-    samples = order(task, epochs, seed)
-    schedule = rates(lr, len(samples))
-    for step, i in enumerate(samples):
-        if step == 0 or schedule[step] != schedule[step - 1]:
-            session.set_lr(schedule[step])
-        session.step(task.train_x[i], int(task.train_y[i]))
-    correct = 0
-    for x, y in zip(task.test_x, task.test_y, strict=True):
-        session.forward(x)
-        correct += session.argmax() == y
-    return correct / len(task.test_y)
+
+    def __init__(self, graph: Graph, scheme: Scheme, task: Task, wide: int) -> None:
+        self.task, layers = task, engine_layers(graph, scheme)
+        self.start = min(layers)
+        model = E.Model(image.to_bytes(graph))
+        self.plan = E.Plan(model, layers, E.CROSS_ENTROPY, task.classes, wide=wide)
+        ops = self.plan.c.ops
+        places = {graph.input: self.plan.c.input}
+        places |= {op.output: ops[i].out for i, op in enumerate(graph.ops[: self.start])}
+        needed = {t for op in graph.ops[self.start : self.plan.c.run_count] for t in op.inputs}
+        self.places = [
+            (places[t], int(np.prod(graph.tensors[t].shape))) for t in needed & places.keys()
+        ]
+        session = E.Session(self.plan)
+        self.train_x = [self._below(session, x) for x in task.train_x]
+        self.test_x = [self._below(session, x) for x in task.test_x]
+
+    def _below(self, session: E.Session, x: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+        session.set_input(x)
+        for index in range(self.start):
+            E.LIB.mt_session_forward_op(session.pointer, index)
+        return [session.arena(at, size) for at, size in self.places]
+
+    def _forward(self, session: E.Session, kept: list[NDArray[np.int8]]) -> None:
+        for (at, _), values in zip(self.places, kept, strict=True):
+            E.C.memmove(session.c.arena + at, values.ctypes.data, values.size)
+        for index in range(self.start, self.plan.c.run_count):
+            E.LIB.mt_session_forward_op(session.pointer, index)
+
+    def run(self, lr: float, epochs: int, seed: int) -> float:
+        """Test accuracy after training from a zero head; the bytes are those of whole steps."""
+        session = E.Session(self.plan, seed=seed)
+        samples = order(self.task, epochs, seed)
+        schedule = rates(lr, len(samples))
+        for step, i in enumerate(samples):
+            if step == 0 or schedule[step] != schedule[step - 1]:
+                session.set_lr(schedule[step])
+            self._forward(session, self.train_x[i])
+            session.cross_entropy(int(self.task.train_y[i]))
+            session.backward()
+        correct = 0
+        for kept, y in zip(self.test_x, self.task.test_y, strict=True):
+            self._forward(session, kept)
+            correct += session.argmax() == y
+        return correct / len(self.task.test_y)
 
 
 class FloatTwin:
