@@ -86,7 +86,8 @@ def evaluate(options):
         model.restore(options["checkpoint"])
     data = Dataset(options["data"])
     model.check(data)
-    runner, buffer = model.runner(), bytearray(data.size)
+    runner = model.runner()
+    buffer = runner.input
     predicted, first, seconds = [], 0, 0.0
     for i in range(len(data)):
         data.read(i, buffer)

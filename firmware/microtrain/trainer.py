@@ -100,6 +100,12 @@ class Trainer:
         elif self.loss_name == "cross_entropy":
             raise ValueError('%r has no classes: use loss="mse"' % data)
 
+    def _buffer(self, data):
+        # Where samples are read to: the arena itself, but where the sample is the target as well,
+        # which is needed when the forward pass has overwritten it.
+        own = self.loss_name == "mse" and data.kind == datasets.NO_LABELS
+        return bytearray(data.size) if own else self.session.input
+
     def _run(self, data, order, start, stop, do, buffer):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
         # and Ctrl-C is raised between two samples.
@@ -135,8 +141,7 @@ class Trainer:
         factor = schedules.factor(schedule)
         n, done = len(data), 0
         total, held = epochs * n, schedules.hold(epochs * n)
-        buffer = bytearray(data.size)
-        report = None
+        buffer, report = self._buffer(data), None
         try:
             for _ in range(epochs):
                 order = datasets.order(n, self.seed + self.epoch + 1) if shuffle else range(n)
@@ -170,7 +175,7 @@ class Trainer:
     def evaluate(self, data):
         """{"loss", "accuracy", "samples"} over a Dataset, without training."""
         self.check(data)
-        meter, order, buffer = Meter(self), range(len(data)), bytearray(data.size)
+        meter, order, buffer = Meter(self), range(len(data)), self._buffer(data)
         while meter.samples < len(data):
             self._run(data, order, meter.samples, len(data), self.session.score, buffer)
             meter.take(0, 0, 0)
