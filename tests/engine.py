@@ -21,6 +21,7 @@ LIBRARY = Path(os.environ.get("MICROTRAIN_ENGINE", REPO / "build/engine/libmicro
 NONE = 0xFFFFFFFF
 CROSS_ENTROPY, MSE = 1, 2
 WIDE_HEAD, WIDE_NONE, WIDE_ALL = range(3)  # which trained weights keep 8 fraction bits
+REGIONS = 4  # most pieces of an arena
 ALL = -1  # every input channel of a layer
 
 
@@ -56,6 +57,10 @@ class LayerScheme(C.Structure):
     _fields_ = [("bias", C.c_bool), ("channels", C.c_uint32), ("list", C.POINTER(C.c_uint16))]
 
 
+class Region(C.Structure):
+    _fields_ = [("data", C.c_void_p), ("bytes", C.c_uint32)]
+
+
 class Scheme(C.Structure):
     _fields_ = [
         ("loss", C.c_int),
@@ -63,6 +68,8 @@ class Scheme(C.Structure):
         ("layers", C.POINTER(LayerScheme)),
         ("wide", C.c_int),
         ("gradient_bits", C.c_uint32),
+        ("regions", C.POINTER(Region)),
+        ("region_count", C.c_uint32),
     ]
 
 
@@ -96,6 +103,8 @@ class CPlan(C.Structure):
         ("list_count", C.c_uint32), ("run_count", C.c_uint32), ("output", C.c_uint32),
         ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32), ("input", C.c_uint32),
         ("loss", C.c_int), ("new_classes", C.c_uint32), ("gradient_bits", C.c_uint32),
+        ("regions", Region * REGIONS), ("region_start", C.c_uint32 * REGIONS),
+        ("region_count", C.c_uint32),
     ]  # fmt: skip
 
 
@@ -117,7 +126,8 @@ class CSession(C.Structure):
     _fields_ = [
         ("model", C.c_void_p), ("block", C.c_void_p), ("ops", C.POINTER(OpPlan)),
         ("lists", C.c_void_p), ("exponents", C.POINTER(C.c_int16)), ("state", C.c_void_p),
-        ("derived", C.c_void_p), ("arena", C.c_void_p), ("rng", C.POINTER(C.c_uint32)),
+        ("derived", C.c_void_p), ("arenas", C.c_void_p * REGIONS),
+        ("region_start", C.c_uint32 * REGIONS), ("rng", C.POINTER(C.c_uint32)),
         ("shifts", C.c_void_p), ("tap", TAP), ("tap_context", C.c_void_p),
         ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
@@ -221,6 +231,7 @@ class Plan:
         work_short: int = 0,
         wide: int = WIDE_HEAD,
         gradient_bits: int = 8,
+        regions: Sequence[int] = (),
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -234,7 +245,15 @@ class Plan:
                 chosen = (C.c_uint16 * len(layer.channels))(*layer.channels)
                 self._keep.append(chosen)
                 array[index].channels, array[index].list = len(layer.channels), chosen
-        scheme = Scheme(loss, new_classes, array, wide, gradient_bits)
+        # with canaries on both sides
+        self.regions = [aligned(size + 2 * GUARD) for size in regions]
+        pieces = (Region * len(regions))(
+            *(Region(memory.ctypes.data + GUARD, size)
+              for memory, size in zip(self.regions, regions, strict=True))
+        )  # fmt: skip
+        scheme = Scheme(
+            loss, new_classes, array, wide, gradient_bits, pieces, len(regions)
+        )
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
         self.c, error = CPlan(), Error()
@@ -258,20 +277,23 @@ class Plan:
         return info
 
 
-class Session:
-    """A plan with its block. `guard` bytes of canary surround the block."""
+GUARD = 64
 
-    GUARD = 64
+
+class Session:
+    """A plan with its block. GUARD bytes of canary surround the block and each region."""
 
     def __init__(
         self, plan: Plan, seed: int = 1, lr: float = 0.0, fill: int = 0xA5, short: int = 0
     ) -> None:
         self.plan, self.model = plan, plan.model
-        self.size = plan.info.total_bytes - short
-        self.memory = aligned(self.size + 2 * self.GUARD)
-        self.memory[:] = fill
+        split = plan.info.arena_bytes if plan.regions else 0
+        self.size = plan.info.total_bytes - split - short
+        self.memory = aligned(self.size + 2 * GUARD)
+        for memory in (self.memory, *plan.regions):
+            memory[:] = fill
         self.fill = fill
-        self.block = self.memory[self.GUARD : self.GUARD + self.size]
+        self.block = self.memory[GUARD : GUARD + self.size]
         pointer, error = C.c_void_p(), Error()
         check(
             LIB.mt_session_init(
@@ -356,8 +378,14 @@ class Session:
         self.c.tap = self._tap
 
     def arena(self, offset: int, count: int, dtype: Any = np.int8) -> NDArray[Any]:
-        return self._view(self.c.arena + offset, count, dtype).copy()
+        return self._view(self.arena_address(offset), count, dtype).copy()
+
+    def arena_address(self, offset: int) -> int:
+        k = max(k for k in range(REGIONS) if self.c.region_start[k] <= offset)
+        return self.c.arenas[k] + offset - self.c.region_start[k]
 
     def guards_intact(self) -> bool:
-        edges = np.concatenate([self.memory[: self.GUARD], self.memory[self.GUARD + self.size :]])
-        return bool((edges == self.fill).all())
+        edges = [self.memory[:GUARD], self.memory[GUARD + self.size :]]
+        for k, memory in enumerate(self.plan.regions):
+            edges += [memory[:GUARD], memory[GUARD + self.plan.c.regions[k].bytes :]]
+        return bool((np.concatenate(edges) == self.fill).all())

@@ -19,7 +19,8 @@ class Trainer:
     scheme: "last", "bias", "full" or a dict (microtrain.scheme). lr: step size in real units, as
     in PyTorch at batch 1. loss: "cross_entropy" (labels are class indices) or "mse" (targets are
     array("f"); None: the input itself). seed: of the order of samples and of stochastic rounding.
-    memory: a bytearray for the one block it needs, else it comes from the heap.
+    memory: a bytearray for the one block it needs; or a tuple of 2 to 5 of them, the first for the
+    trained state, the others for the arena. Else the heap gives it, in pieces if need be.
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
     gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
@@ -37,6 +38,7 @@ class Trainer:
         self.wide, self.gradient_bits = bool(wide), gradient_bits
         self.plan = Plan(model, scheme, loss, self.wide, gradient_bits)
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
+        self.plan.info = self.plan.engine.info()  # an arena in pieces may need more
         if model.trainer:
             self.session.carry(model.trainer.session)
         self.lr = lr

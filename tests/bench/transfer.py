@@ -85,7 +85,7 @@ class IntegerTwin:
 
     def _forward(self, session: E.Session, kept: list[NDArray[np.int8]]) -> None:
         for (at, _), values in zip(self.places, kept, strict=True):
-            E.C.memmove(session.c.arena + at, values.ctypes.data, values.size)
+            E.C.memmove(session.arena_address(at), values.ctypes.data, values.size)
         for index in range(self.start, self.plan.c.run_count):
             E.LIB.mt_session_forward_op(session.pointer, index)
 

@@ -53,7 +53,7 @@ def forward_on_golden_inputs(
             differences[number] = np.abs(got.astype(np.int64) - expected)
         else:
             continue
-        E.C.memmove(session.c.arena + at, expected.ctypes.data, expected.size)
+        E.C.memmove(session.arena_address(at), expected.ctypes.data, expected.size)
     return differences
 
 

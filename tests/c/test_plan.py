@@ -78,6 +78,32 @@ def test_published_schemes(model: str, name: str) -> None:
     assert info.total_bytes - ALIGNMENT < water <= info.total_bytes
 
 
+def test_an_arena_in_pieces_gives_the_same_bytes() -> None:
+    """110 KB is the largest free block of an ESP32. No piece is touched beyond its plan."""
+    graph = import_mcunet(shared("data/mcunet/models_npz/proxyless-w0.3.npz"))
+    path = shared("data/mcunet/sparse_update_configs.json")
+    layers = resolved(graph, f"{path}#proxyless-w0.3/49kb")
+    model = E.Model(image.to_bytes(graph))
+    pieces = (112_640, 112_640)
+    plans = [E.Plan(model, layers, E.CROSS_ENTROPY, 10, regions=r) for r in ((), pieces)]
+    used = [region.bytes for region in plans[1].c.regions]
+    assert plans[0].info.arena_bytes > max(pieces) > max(used)
+    assert sum(used) == plans[1].info.arena_bytes
+    rng = np.random.default_rng(0)
+    states = []
+    for plan in plans:
+        session = E.Session(plan, seed=3, lr=0.01)
+        for label in range(2):
+            session.step(rng.integers(-128, 128, (128, 128, 3)).astype(np.int8), label)
+        assert session.guards_intact()
+        states.append(session.state.copy())
+        rng = np.random.default_rng(0)
+    np.testing.assert_array_equal(*states)
+    with pytest.raises(E.EngineError) as caught:
+        E.Plan(model, layers, E.CROSS_ENTROPY, 10, regions=(90_000, 90_000))
+    assert (caught.value.code, caught.value.have) == (-9, 180_000)
+
+
 @given(seed=st.integers(0, 2**32 - 1), operators=st.integers(1, 10))
 def test_a_step_stays_inside_its_plan(seed: int, operators: int) -> None:
     """The arena is used whole, and not a byte beyond it."""

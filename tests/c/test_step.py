@@ -37,6 +37,22 @@ def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -
         np.testing.assert_array_equal(state[at : at + n].view(np.int8), expected["fraction"])
 
 
+def plan_anywhere(
+    rng: np.random.Generator, model: E.Model, layers: dict[int, E.Layer], loss: int, wide: int,
+    bits: int,
+) -> E.Plan:  # fmt: skip
+    """A plan with its arena in one piece, or, where it fits, in several."""
+    plan = E.Plan(model, layers, loss, wide=wide, gradient_bits=bits)
+    shares = rng.dirichlet(np.ones(int(rng.integers(1, E.REGIONS + 1))))
+    if rng.random() < 0.5:
+        regions = [int(share * 1.4 * plan.info.arena_bytes) for share in shares]
+        try:
+            return E.Plan(model, layers, loss, wide=wide, gradient_bits=bits, regions=regions)
+        except E.EngineError as error:
+            assert error.code == -9
+    return plan
+
+
 def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, operators, extreme)
@@ -63,7 +79,7 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
     )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
     loss = E.MSE if mse else E.CROSS_ENTROPY
-    plan = E.Plan(model, engine_layers(layers, graph), loss, wide=WIDE[wide], gradient_bits=bits)
+    plan = plan_anywhere(rng, model, engine_layers(layers, graph), loss, WIDE[wide], bits)
     session = E.Session(plan, seed=seed, lr=lr)
     session.c.exact_shifts = exact
     shape = graph.tensors[graph.input].shape

@@ -30,6 +30,25 @@ static void read_layer(const mt_model_t *m, mp_obj_t entry, mt_layer_scheme_t *l
     }
 }
 
+int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, void *work, mt_error_t *error) {
+    const mt_model_t *m = &self->model->model;
+    size_t size = mt_plan_work_size(m, &self->scheme);
+    mt_scheme_t scheme = self->scheme;
+    scheme.regions = regions;
+    scheme.region_count = count;
+    mt_plan_t plan;
+    int code = mt_plan(m, &scheme, work, size, &plan, error);
+    if (code) {
+        m_del(uint8_t, work, size);
+        return code;
+    }
+    // operator plans and channel lists come first
+    size_t kept = (const uint8_t *)(plan.lists + plan.list_count) - (const uint8_t *)work;
+    self->work = m_renew_maybe(uint8_t, work, size, kept, false);
+    self->plan = plan;
+    return MT_OK;
+}
+
 // Plan(model, layers=(), loss=0, classes=0, wide=False, gradient_bits=8): what one step needs. classes > 0 plans a new head; wide gives
 // every trained weight 8 fraction bits, otherwise only the head's have them; gradients have 8 bits, or 12 in two bytes.
 static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
@@ -53,16 +72,12 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     if (bits != 8 && bits != 12) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("gradient_bits %d: 8 or 12 needed"), (int)bits);
     }
-    mt_scheme_t scheme = {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers,
-        .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits};
-    size_t size = mt_plan_work_size(m, &scheme);
     plan_obj_t *self = mp_obj_malloc(plan_obj_t, type);
     self->model = model;
-    self->work = m_new(uint8_t, size);
+    self->scheme = (mt_scheme_t) {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers,
+        .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits};
     mt_error_t error = {0};
-    int code = mt_plan(m, &scheme, self->work, size, &self->plan, &error);
-    m_del(mt_layer_scheme_t, layers, m->op_count);
-    if (code) {
+    if (microtrain_replan(self, NULL, 0, m_new(uint8_t, mt_plan_work_size(m, &self->scheme)), &error)) {
         microtrain_raise(m, &error);
     }
     return MP_OBJ_FROM_PTR(self);

@@ -9,8 +9,8 @@ typedef struct {
     mp_obj_base_t base;
     plan_obj_t *plan;
     mt_session_t *session;
-    mp_obj_t memory; // keeps the caller's block alive
-    void *block; // where the garbage collector sees it
+    mp_obj_t memory; // keeps the caller's memory alive
+    void *pieces[1 + MT_REGIONS]; // the block and the arena's regions, where the garbage collector sees them
     mp_obj_t input; // view of the input sample
     uint32_t input_size;
     // since the last stats()
@@ -18,39 +18,121 @@ typedef struct {
     uint32_t samples, correct;
 } session_obj_t;
 
-// `n` items at `items` in the block. The view points at the block's start, so that it keeps the block alive; `free` is what
-// objarray.c calls memview_offset.
-static mp_obj_t view(const session_obj_t *self, char typecode, size_t n, const void *items) {
-    mp_obj_array_t *o = MP_OBJ_TO_PTR(mp_obj_new_memoryview(typecode | MP_OBJ_ARRAY_TYPECODE_FLAG_RW, n, self->block));
-    o->free = ((const uint8_t *)items - (const uint8_t *)self->block) / (typecode == 'i' ? 4 : 1);
-    return MP_OBJ_FROM_PTR(o);
-}
-
 static const mt_model_t *model_of(const session_obj_t *self) {
     return &self->plan->model->model;
 }
 
-// Session(plan, seed=1, memory=None): the plan with its block of info()["total_ram_bytes"], of its own or 8-aligned in `memory`.
+// `n` items at `items`. The view points at the start of the piece that holds them, so that it keeps that alive; `free` is what
+// objarray.c calls memview_offset.
+static mp_obj_t view(const session_obj_t *self, char typecode, size_t n, const void *items) {
+    const uint8_t *piece = NULL;
+    for (size_t k = 0; k <= MT_REGIONS; k++) {
+        const uint8_t *start = self->pieces[k];
+        piece = start && start <= (const uint8_t *)items && start >= piece ? start : piece;
+    }
+    mp_obj_array_t *o = MP_OBJ_TO_PTR(mp_obj_new_memoryview(typecode | MP_OBJ_ARRAY_TYPECODE_FLAG_RW, n, (void *)piece));
+    o->free = ((const uint8_t *)items - piece) / (typecode == 'i' ? 4 : 1);
+    return MP_OBJ_FROM_PTR(o);
+}
+
+// ---- memory ----
+
+#define PROBE_BYTES 1024 // how closely the heap's largest piece is found
+
+// The largest piece that the heap has, of at most `*bytes`.
+static void *take_largest(uint32_t *bytes) {
+    uint32_t low = 0, high = *bytes;
+    void *piece = m_new_maybe(uint8_t, high);
+    while (!piece && high - low > PROBE_BYTES) {
+        uint32_t middle = (low + high) / 2 / MT_ALIGN * MT_ALIGN;
+        void *probe = m_new_maybe(uint8_t, middle);
+        if (probe) {
+            m_del(uint8_t, probe, middle);
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    *bytes = piece ? high : low;
+    return piece ? piece : m_new_maybe(uint8_t, low);
+}
+
+// Finds heap for the block and, apart from it, the arena: in the fewest pieces that hold it. Returns the block.
+static void *take_pieces(plan_obj_t *plan) {
+    const mt_plan_info_t *info = &plan->plan.info;
+    const mt_model_t *m = &plan->model->model;
+    uint32_t need = info->arena_bytes, free = 0;
+    mt_region_t regions[MT_REGIONS] = {0};
+    mt_error_t error = {0};
+    size_t work_size = mt_plan_work_size(m, &plan->scheme);
+    void *block = m_new_maybe(uint8_t, info->total_bytes - need);
+    for (size_t count = 0; block && count < MT_REGIONS; count++) {
+        uint8_t *work = m_new_maybe(uint8_t, work_size);
+        regions[count].bytes = (need + MT_ALIGN - 1) / MT_ALIGN * MT_ALIGN;
+        regions[count].data = work ? take_largest(&regions[count].bytes) : NULL;
+        if (!regions[count].data) {
+            break;
+        }
+        free += regions[count].bytes;
+        if (!microtrain_replan(plan, regions, count + 1, work, &error)) {
+            for (size_t k = 0; k <= count; k++) { // give back what is not used
+                (void)m_renew_maybe(uint8_t, regions[k].data, regions[k].bytes, plan->plan.regions[k].bytes, false);
+            }
+            return block;
+        }
+    }
+    mp_raise_msg_varg(&mp_type_MemoryError,
+        MP_ERROR_TEXT("arena too small: training needs %u B, of them %u B for the arena (most in %s %s), the heap's %u largest pieces have %u B for that; try scheme=\"bias\" or \"last\""),
+        (unsigned)info->total_bytes, (unsigned)need, mt_op_name(m, info->peak_op), info->peak_backward ? "backward" : "forward", MT_REGIONS, (unsigned)free);
+}
+
+static void replan(plan_obj_t *plan, const mt_region_t *regions, size_t count) {
+    const mt_model_t *m = &plan->model->model;
+    mt_error_t error = {0};
+    if (microtrain_replan(plan, regions, count, m_new(uint8_t, mt_plan_work_size(m, &plan->scheme)), &error)) {
+        microtrain_raise(m, &error);
+    }
+}
+
+// Buffers from the caller: the first for the block, the others for the arena. Returns the first.
+static mp_buffer_info_t use_pieces(plan_obj_t *plan, size_t n, const mp_obj_t *memory) {
+    mt_region_t regions[MT_REGIONS];
+    mp_buffer_info_t block, piece;
+    if (n < 2 || n > 1 + MT_REGIONS) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("memory: 2 to %u buffers needed, the first for the trained state"), 1 + MT_REGIONS);
+    }
+    mp_get_buffer_raise(memory[0], &block, MP_BUFFER_RW);
+    for (size_t k = 0; k + 1 < n; k++) {
+        mp_get_buffer_raise(memory[k + 1], &piece, MP_BUFFER_RW);
+        regions[k] = (mt_region_t) {piece.buf, piece.len};
+    }
+    replan(plan, regions, n - 1);
+    return block;
+}
+
+// Session(plan, seed=1, memory=None): the plan with its memory of info()["total_ram_bytes"]: from the heap, in one piece where it has
+// that, or `memory`: an 8-aligned buffer, or a tuple of them, the first for the trained state and the others for the arena.
 static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
     mp_arg_check_num(n_args, n_kw, 1, 3, false);
     plan_obj_t *plan = microtrain_as(args[0], &microtrain_plan_type);
     const mt_model_t *m = &plan->model->model;
     uint32_t seed = n_args > 1 ? mp_obj_get_int_truncated(args[1]) : 1;
-    size_t total = plan->plan.info.total_bytes;
     mp_buffer_info_t block = {0};
-    mp_obj_t memory = mp_const_none;
-    if (n_args > 2 && args[2] != mp_const_none) {
-        memory = args[2];
+    mp_obj_t memory = n_args > 2 ? args[2] : mp_const_none;
+    if (plan->plan.region_count) { // those of an earlier session
+        replan(plan, NULL, 0);
+    }
+    if (mp_obj_is_type(memory, &mp_type_tuple)) {
+        size_t n;
+        mp_obj_t *items;
+        mp_obj_get_array(memory, &n, &items);
+        block = use_pieces(plan, n, items);
+    } else if (memory != mp_const_none) {
         mp_get_buffer_raise(memory, &block, MP_BUFFER_RW);
     } else {
-        block.len = total;
-        block.buf = m_new_maybe(uint8_t, total);
-        if (!block.buf) {
-            const char *peak = mt_op_name(m, plan->plan.info.peak_op);
-            mp_raise_msg_varg(&mp_type_MemoryError,
-                MP_ERROR_TEXT("arena too small: training needs %u B in one piece (most in %s %s), the heap has none that large; try scheme=\"bias\" or \"last\""),
-                (unsigned)total, peak, plan->plan.info.peak_backward ? "backward" : "forward");
-        }
+        block.buf = m_new_maybe(uint8_t, plan->plan.info.total_bytes);
+        block.buf = block.buf ? block.buf : take_pieces(plan);
+        block.len = plan->plan.info.total_bytes;
     }
     session_obj_t *self = mp_obj_malloc(session_obj_t, type);
     mt_error_t error = {0};
@@ -63,7 +145,10 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
     }
     self->plan = plan;
     self->memory = memory;
-    self->block = block.buf;
+    self->pieces[0] = block.buf;
+    for (size_t k = 0; k < MT_REGIONS; k++) {
+        self->pieces[k + 1] = plan->plan.regions[k].bytes ? plan->plan.regions[k].data : NULL;
+    }
     self->input_size = mt_tensor_size(&m->tensors[m->input]);
     self->input = view(self, 'B', self->input_size, mt_session_input(self->session));
     self->loss_q16 = 0;

@@ -62,9 +62,20 @@ static uint32_t sort_leaders(const mt_buffer_t *b, uint32_t count, int rule, uin
     return n;
 }
 
+// First offset, `offset` or above, where `size` bytes lie in one piece.
+static uint32_t whole_offset(mt_arena_ends_t ends, uint32_t offset, uint32_t size) {
+    for (uint32_t k = 0; k < ends.count; k++) {
+        if (offset < ends.ends[k] && offset + size > ends.ends[k]) {
+            offset = ends.ends[k];
+        }
+    }
+    return offset;
+}
+
 // First offset where buffer i, placed at `offset` or above, meets nothing among the chains already placed.
-static uint32_t clear_offset(const mt_buffer_t *b, uint32_t i, uint32_t offset, const uint16_t *placed, uint32_t n) {
+static uint32_t clear_offset(const mt_buffer_t *b, uint32_t i, uint32_t offset, mt_arena_ends_t ends, const uint16_t *placed, uint32_t n) {
     for (bool moved = true; moved;) {
+        offset = whole_offset(ends, offset, b[i].size);
         moved = false;
         for (uint32_t k = 0; k < n; k++) {
             for (uint32_t j = placed[k]; j != MT_NO_BUFFER; j = b[j].next) {
@@ -79,14 +90,14 @@ static uint32_t clear_offset(const mt_buffer_t *b, uint32_t i, uint32_t offset, 
 }
 
 // Places the chains in this order, each as low as it goes. `*top` receives the position of the chain that ends highest.
-static uint32_t place_in_order(mt_buffer_t *b, const uint16_t *order, uint32_t n, uint32_t *top) {
+static uint32_t place_in_order(mt_buffer_t *b, mt_arena_ends_t ends, const uint16_t *order, uint32_t n, uint32_t *top) {
     uint32_t arena = 0;
     for (uint32_t k = 0; k < n; k++) {
         uint32_t offset = 0, before;
         do {
             before = offset;
             for (uint32_t i = order[k]; i != MT_NO_BUFFER; i = b[i].next) {
-                offset = clear_offset(b, i, offset, order, k);
+                offset = clear_offset(b, i, offset, ends, order, k);
             }
         } while (offset != before);
         for (uint32_t i = order[k]; i != MT_NO_BUFFER; i = b[i].next) {
@@ -100,12 +111,12 @@ static uint32_t place_in_order(mt_buffer_t *b, const uint16_t *order, uint32_t n
     return arena;
 }
 
-uint32_t mt_arena_place(mt_buffer_t *b, uint32_t count, uint32_t bound, uint16_t *order, uint16_t *best) {
+uint32_t mt_arena_place(mt_buffer_t *b, uint32_t count, uint32_t bound, mt_arena_ends_t ends, uint16_t *order, uint16_t *best) {
     uint32_t smallest = UINT32_MAX, n = 0, top = 0;
     for (int rule = 0; rule < 4 && smallest > bound; rule++) {
         n = sort_leaders(b, count, rule, order);
         for (int attempt = 0; attempt < IMPROVEMENTS && smallest > bound; attempt++) {
-            uint32_t size = place_in_order(b, order, n, &top);
+            uint32_t size = place_in_order(b, ends, order, n, &top);
             if (size < smallest) {
                 smallest = size;
                 memcpy(best, order, n * sizeof(*order));
@@ -118,5 +129,5 @@ uint32_t mt_arena_place(mt_buffer_t *b, uint32_t count, uint32_t bound, uint16_t
             order[0] = highest;
         }
     }
-    return count ? place_in_order(b, best, n, &top) : 0;
+    return count ? place_in_order(b, ends, best, n, &top) : 0;
 }

@@ -15,8 +15,14 @@ typedef struct {
 
 // Largest sum of bytes needed at one time (`*when`): no arena can be smaller.
 uint32_t mt_arena_lower_bound(const mt_buffer_t *buffers, uint32_t count, uint16_t *when);
+// Where an arena may be split: no buffer lies across one of the `count` offsets `ends`, which rise; the last ends the arena.
+typedef struct {
+    const uint32_t *ends;
+    uint32_t count; // 0: one piece, as large as it needs to be
+} mt_arena_ends_t;
+
 // Sets every offset and returns the arena's size: the best of greedy-by-size, by area, by lifetime and first-fit in time order,
-// each improved by placing what sticks out first; stops at `bound`. `order` and `best` hold `count` entries of scratch each.
-uint32_t mt_arena_place(mt_buffer_t *buffers, uint32_t count, uint32_t bound, uint16_t *order, uint16_t *best);
+// each improved by placing what sticks out first; stops at `bound`. A size above the last end: it did not fit. `order` and `best` hold `count` entries of scratch each.
+uint32_t mt_arena_place(mt_buffer_t *buffers, uint32_t count, uint32_t bound, mt_arena_ends_t ends, uint16_t *order, uint16_t *best);
 
 #endif // MT_ARENA_H

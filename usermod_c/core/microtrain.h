@@ -14,6 +14,7 @@
 #define MT_NONE 0xFFFFFFFFu
 #define MT_NO_TENSOR 0xFFFFu
 #define MT_ALIGN 8 // bytes, of every buffer in the block
+#define MT_REGIONS 4 // most pieces that an arena may consist of
 #define MT_SESSION_BYTES 192 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
 
 enum mt_code {
@@ -121,12 +122,19 @@ typedef struct { // what is trained of one operator
     const uint16_t *list; // which, ascending; NULL: the first `channels`
 } mt_layer_scheme_t;
 
+typedef struct { // a piece of memory for a part of the arena
+    void *data; // 8-aligned
+    uint32_t bytes;
+} mt_region_t;
+
 typedef struct {
     enum mt_loss_kind loss; // MT_LOSS_NONE plans inference: int8 outputs exactly as the image says
     uint32_t new_classes; // > 0: replace the last linear operator by a zero-initialised one with this many outputs
     const mt_layer_scheme_t *layers; // one per operator; NULL trains nothing
     enum mt_wide wide;
     uint32_t gradient_bits; // of a gradient: 8 in a byte, or 12 in two; 0 means 8
+    const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
+    uint32_t region_count;
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -146,7 +154,7 @@ enum { // mt_op_plan_t.flags
     MT_F_WIDE = 8192, // trained weights have 8 fraction bits
 };
 
-typedef struct { // one operator; offsets count from the start of the arena, MT_NONE where there is none
+typedef struct { // one operator; offsets count from the start of the arena (its regions one after the other), MT_NONE where there is none
     uint16_t flags;
     uint16_t channels; // trained input channels
     uint16_t in_root[2], out_root; // tensors whose memory and gradient these are: a reshape shares its input's
@@ -169,7 +177,7 @@ typedef struct {
     uint32_t state_bytes; // what a checkpoint holds: trained tensors, random state, shift states
     uint32_t derived_bytes;
     uint32_t table_bytes; // session header, operator plans, channel lists, exponents
-    uint32_t total_bytes; // sum of the above: the block mt_session_init needs
+    uint32_t total_bytes; // sum of the above: the block mt_session_init needs (without the arena, where that has regions)
     uint32_t trainable_bytes; // int8 weights and int32 biases in the state
     uint32_t classes; // length of the output
     uint32_t peak_op; // where most bytes are live at once
@@ -190,6 +198,9 @@ typedef struct {
     enum mt_loss_kind loss;
     uint32_t new_classes;
     uint32_t gradient_bits;
+    mt_region_t regions[MT_REGIONS]; // with the bytes that are used of each
+    uint32_t region_start[MT_REGIONS]; // arena offsets
+    uint32_t region_count;
 } mt_plan_t;
 
 typedef struct { // of one operator, for reports
@@ -220,7 +231,9 @@ typedef struct {
     mt_op_plan_t *ops;
     uint16_t *lists;
     int16_t *exponents; // of the gradient of each tensor
-    uint8_t *state, *derived, *arena;
+    uint8_t *state, *derived;
+    uint8_t *arena[MT_REGIONS]; // arena offset region_start[k] is the first byte of arena[k]
+    uint32_t region_start[MT_REGIONS]; // MT_NONE where there is no region
     uint32_t *rng; // xorshift32, never 0; first word of the state
     mt_shift_t *shifts; // two an operator
     mt_tap_t tap;
@@ -232,7 +245,7 @@ typedef struct {
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
 } mt_session_t;
 
-// Lays the plan out in `block` (8-aligned, at least info.total_bytes) and copies the trained tensors of the image into it.
+// Lays the plan out in `block` (8-aligned, at least info.total_bytes, less info.arena_bytes where the arena has regions) and copies the trained tensors of the image into it.
 int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_plan_t *plan, void *block, size_t block_size,
     uint32_t seed, mt_error_t *error);
 // Plain SGD step size in real units, as in PyTorch; 0 <= lr < 2^31.

@@ -16,6 +16,15 @@ static inline bool mt_is_trained(const mt_op_plan_t *p) {
     return p->channels || p->flags & MT_F_BIAS;
 }
 
+// Memory at an arena offset; NULL for MT_NONE.
+static inline void *mt_arena_at(const mt_session_t *s, uint32_t offset) {
+    uint32_t k = MT_REGIONS - 1;
+    while (k > 0 && offset < s->region_start[k]) {
+        k--;
+    }
+    return offset == MT_NONE ? NULL : s->arena[k] + (offset - s->region_start[k]);
+}
+
 // Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
 typedef struct {
     uint32_t scale, master, weights, fraction, state_bytes; // f32, i32, i8, i8

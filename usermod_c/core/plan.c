@@ -8,6 +8,43 @@
 #define BUFFERS_PER_OP 9
 #define BUFFERS_EXTRA 4
 
+// Finds the arena's layout, in the scheme's regions where it has any.
+static int place_buffers(planner_t *p, uint16_t *order, uint16_t *best) {
+    mt_plan_t *plan = p->plan;
+    uint32_t bound = plan->info.arena_lower_bound, ends[MT_REGIONS], end = 0;
+    if (p->scheme->region_count > MT_REGIONS) {
+        return mt_fail(p->error, MT_ERR_VALUE, -1, MT_REGIONS, p->scheme->region_count);
+    }
+    plan->region_count = p->scheme->region_count;
+    for (uint32_t k = 0; k < plan->region_count; k++) {
+        uint32_t bytes = p->scheme->regions[k].bytes;
+        bytes = (bytes < INT32_MAX / MT_REGIONS ? bytes : INT32_MAX / MT_REGIONS) / MT_ALIGN * MT_ALIGN;
+        plan->region_start[k] = end;
+        ends[k] = end += bytes;
+        plan->regions[k] = (mt_region_t) {p->scheme->regions[k].data, 0};
+    }
+    mt_arena_ends_t split = {ends, plan->region_count};
+    uint32_t size = mt_arena_place(p->buffers, p->buffer_count, split.count ? end : bound, split, order, best);
+    plan->info.arena_bytes = size;
+    if (!split.count) {
+        return MT_OK;
+    }
+    if (size > end) {
+        return mt_fail(p->error, MT_ERR_MEMORY, (int32_t)plan->info.peak_op, size, end);
+    }
+    plan->info.arena_bytes = 0;
+    for (uint32_t k = 0; k < split.count; k++) {
+        uint32_t used = 0;
+        for (uint32_t i = 0; i < p->buffer_count; i++) {
+            uint32_t top = p->buffers[i].offset + p->buffers[i].size - plan->region_start[k];
+            used = p->buffers[i].offset >= plan->region_start[k] && p->buffers[i].offset < ends[k] && top > used ? top : used;
+        }
+        plan->regions[k].bytes = used;
+        plan->info.arena_bytes += used;
+    }
+    return MT_OK;
+}
+
 static uint32_t offset_of(const planner_t *p, uint16_t buffer) {
     return buffer == MT_NO_BUFFER ? MT_NONE : p->buffers[buffer].offset;
 }
@@ -163,7 +200,10 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
     plan->info.arena_lower_bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
     plan->info.peak_backward = peak > p.n;
     plan->info.peak_op = peak == 0 ? 0 : peak <= p.n ? peak - 1u : peak == p.n + 1 ? p.n - 1 : 2 * p.n + 1 - peak;
-    plan->info.arena_bytes = mt_arena_place(p.buffers, p.buffer_count, plan->info.arena_lower_bound, (uint16_t *)(base + l.order), (uint16_t *)(base + l.best));
+    code = place_buffers(&p, (uint16_t *)(base + l.order), (uint16_t *)(base + l.best));
+    if (code) {
+        return code;
+    }
     write_offsets(&p);
     plan->input = offset_of(&p, mt_root_of(&p, m->input)->buffer);
     plan->output = offset_of(&p, mt_root_of(&p, m->ops[p.n - 1].output)->buffer);

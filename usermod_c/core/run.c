@@ -12,16 +12,12 @@
 
 #define MOVE_UP_BITS 8
 
-static void *arena_at(const mt_session_t *s, uint32_t offset) {
-    return offset == MT_NONE ? NULL : s->arena + offset;
-}
-
 int8_t *mt_session_input(mt_session_t *s) {
-    return arena_at(s, s->input);
+    return mt_arena_at(s, s->input);
 }
 
 const void *mt_session_output(const mt_session_t *s) {
-    return arena_at(s, s->output);
+    return mt_arena_at(s, s->output);
 }
 
 uint32_t mt_session_argmax(const mt_session_t *s) {
@@ -44,8 +40,8 @@ static void keep_channels(const mt_session_t *s, uint32_t index) {
     uint32_t n = mt_tensor_size(&s->model->tensors[s->model->ops[index].input[0]]);
     uint32_t in_c = (uint32_t)mt_operand_window(s->model, index, p, s->classes).in_c;
     const uint16_t *list = p->list == MT_NONE ? NULL : s->lists + p->list;
-    const int8_t *x = arena_at(s, p->in[0]);
-    int8_t *kept = arena_at(s, p->saved);
+    const int8_t *x = mt_arena_at(s, p->in[0]);
+    int8_t *kept = mt_arena_at(s, p->saved);
     for (uint32_t i = 0; i < n; i += in_c, kept += p->channels) {
         for (uint32_t j = 0; j < p->channels; j++) {
             kept[j] = x[i + (list ? list[j] : j)];
@@ -56,9 +52,9 @@ static void keep_channels(const mt_session_t *s, uint32_t index) {
 static void forward_op(const mt_session_t *s, uint32_t index) {
     const mt_op_t *op = &s->model->ops[index];
     const mt_op_plan_t *p = &s->ops[index];
-    const int8_t *x = arena_at(s, p->in[0]);
-    int8_t *y = arena_at(s, p->out);
-    void *scratch = arena_at(s, p->scratch_forward);
+    const int8_t *x = mt_arena_at(s, p->in[0]);
+    int8_t *y = mt_arena_at(s, p->out);
+    void *scratch = mt_arena_at(s, p->scratch_forward);
     mt_window_t w = mt_operand_window(s->model, index, p, s->classes);
     switch (op->kind) {
         case MT_LINEAR:
@@ -81,14 +77,14 @@ static void forward_op(const mt_session_t *s, uint32_t index) {
         case MT_ADD: {
             const mt_tensor_t *b = &s->model->tensors[op->input[1]];
             mt_add_t add = {{w.in_zero, b->zero_point}, w.out_zero, w.act_min, w.act_max, op->param};
-            mt_add_forward(&add, x, arena_at(s, p->in[1]), y, mt_tensor_size(b));
+            mt_add_forward(&add, x, mt_arena_at(s, p->in[1]), y, mt_tensor_size(b));
             break;
         }
         case MT_AVERAGE_POOL:
             mt_average_pool_forward(&w, x, y);
             break;
         case MT_MAX_POOL:
-            mt_max_pool_forward(&w, x, y, arena_at(s, p->saved));
+            mt_max_pool_forward(&w, x, y, mt_arena_at(s, p->saved));
             break;
         case MT_MEAN:
             mt_mean_forward(&w, op->param[0], op->param[1], x, y);
@@ -116,7 +112,7 @@ void mt_session_forward_op(mt_session_t *s, uint32_t i) {
     const mt_op_t *op = &s->model->ops[i];
     if (p->flags & MT_F_MASK_BITS && op->activation != MT_ACT_RANGE) {
         mt_clamp_mask_t mask = mt_operand_mask(op);
-        mt_mask_from_output(&mask, arena_at(s, p->out), arena_at(s, p->mask), mt_tensor_size(&s->model->tensors[op->output]));
+        mt_mask_from_output(&mask, mt_arena_at(s, p->out), mt_arena_at(s, p->mask), mt_tensor_size(&s->model->tensors[op->output]));
     }
 }
 
@@ -145,11 +141,11 @@ static const int32_t *outputs_q16(const mt_session_t *s, int32_t *converted) {
 
 // Scratch of the loss: [weights u32, or target i32][converted i32][gradient i16], the last two only for int8 outputs.
 static int32_t *converted_at(const mt_session_t *s) {
-    return (int32_t *)arena_at(s, s->loss_scratch) + s->classes;
+    return (int32_t *)mt_arena_at(s, s->loss_scratch) + s->classes;
 }
 
 static int16_t *gradient_at(const mt_session_t *s) {
-    return s->logits ? arena_at(s, s->grad_top) : (int16_t *)(converted_at(s) + s->classes);
+    return s->logits ? mt_arena_at(s, s->grad_top) : (int16_t *)(converted_at(s) + s->classes);
 }
 
 static void finish_gradient(mt_session_t *s, int exponent) {
@@ -158,7 +154,7 @@ static void finish_gradient(mt_session_t *s, int exponent) {
         return;
     }
     const int16_t *from = gradient_at(s);
-    int8_t *top = arena_at(s, s->grad_top);
+    int8_t *top = mt_arena_at(s, s->grad_top);
     if (s->gradient_bits > 8) {
         memcpy(top, from, s->classes * 2);
         return;
@@ -181,13 +177,13 @@ int mt_session_cross_entropy(mt_session_t *s, uint32_t label, uint32_t *loss_q16
     }
     int exponent;
     *loss_q16 = mt_cross_entropy(outputs_q16(s, converted_at(s)), s->classes, label, top_bits(s), gradient_at(s), &exponent,
-        arena_at(s, s->loss_scratch));
+        mt_arena_at(s, s->loss_scratch));
     finish_gradient(s, exponent);
     return MT_OK;
 }
 
 int32_t *mt_session_target(mt_session_t *s) {
-    return s->loss == MT_LOSS_MSE ? arena_at(s, s->loss_scratch) : NULL;
+    return s->loss == MT_LOSS_MSE ? mt_arena_at(s, s->loss_scratch) : NULL;
 }
 
 int mt_session_mse(mt_session_t *s, uint32_t *loss_q16) {
@@ -215,7 +211,7 @@ typedef struct { // one operator's backward pass
 static void run_input_gradient(backward_t *b, uint32_t k, mt_gradient_pass_t pass, const void *context, int extra) {
     mt_session_t *s = b->s;
     uint16_t root = b->plan->in_root[k];
-    mt_gradient_out_t out = {.out = arena_at(s, b->plan->grad_in[k]), .skip = arena_at(s, b->plan->skip[k]), .bits = s->gradient_bits};
+    mt_gradient_out_t out = {.out = mt_arena_at(s, b->plan->grad_in[k]), .skip = mt_arena_at(s, b->plan->skip[k]), .bits = s->gradient_bits};
     uint32_t n = mt_tensor_size(&s->model->tensors[root]);
     s->exponents[root] = (int16_t)mt_clamp(mt_gradient_run(pass, context, &out, n, &s->shifts[2 * b->index + k], b->exponent + extra,
         s->exponents[root], s->exact_shifts), -16384, 16384);
@@ -234,7 +230,7 @@ static void backward_head(backward_t *b) {
         run_input_gradient(b, 0, mt_head_backward_input, &g, head.channels.scale_exponent);
     }
     mt_update_t u = make_update(b, head.channels.largest_scale);
-    mt_head_update(&head, b->q.data, arena_at(b->s, b->plan->saved), &u, b->scratch);
+    mt_head_update(&head, b->q.data, mt_arena_at(b->s, b->plan->saved), &u, b->scratch);
 }
 
 static void backward_conv2d(backward_t *b) {
@@ -246,7 +242,7 @@ static void backward_conv2d(backward_t *b) {
     }
     mt_update_t u = make_update(b, conv.channels.largest_scale);
     if (b->plan->channels) {
-        mt_conv2d_update_weights(&conv, b->q, arena_at(b->s, b->plan->saved), &u, b->scratch);
+        mt_conv2d_update_weights(&conv, b->q, mt_arena_at(b->s, b->plan->saved), &u, b->scratch);
     }
     if (b->plan->flags & MT_F_BIAS) {
         mt_update_channel_biases(&conv.window, &conv.channels, b->q, &u);
@@ -261,7 +257,7 @@ static void backward_depthwise(backward_t *b) {
     }
     mt_update_t u = make_update(b, depthwise.channels.largest_scale);
     if (b->plan->channels) {
-        mt_depthwise_update_weights(&depthwise, b->q, arena_at(b->s, b->plan->saved), &u, b->scratch);
+        mt_depthwise_update_weights(&depthwise, b->q, mt_arena_at(b->s, b->plan->saved), &u, b->scratch);
     }
     if (b->plan->flags & MT_F_BIAS) {
         mt_update_channel_biases(&depthwise.window, &depthwise.channels, b->q, &u);
@@ -270,10 +266,10 @@ static void backward_depthwise(backward_t *b) {
 
 static void backward_pool(backward_t *b, bool max) {
     const mt_session_t *s = b->s;
-    mt_pool_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, max ? arena_at(s, b->plan->saved) : NULL, b->scratch};
+    mt_pool_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, max ? mt_arena_at(s, b->plan->saved) : NULL, b->scratch};
     int bits = max ? -1 : mt_average_pool_exact_bits(&g.window);
     if (bits >= 0 && b->plan->skip[0] == MT_NONE) {
-        mt_average_pool_spread(&g.window, b->q, arena_at(s, b->plan->grad_in[0]));
+        mt_average_pool_spread(&g.window, b->q, mt_arena_at(s, b->plan->grad_in[0]));
         s->exponents[b->plan->in_root[0]] = (int16_t)(b->exponent - bits);
         return;
     }
@@ -294,12 +290,12 @@ static void backward_move(backward_t *b, uint32_t k) {
 
 static mt_gradient_t masked_gradient(const mt_session_t *s, uint32_t index) {
     const mt_op_plan_t *p = &s->ops[index];
-    mt_gradient_t masked = {arena_at(s, p->grad_masked), s->gradient_bits > 8};
+    mt_gradient_t masked = {mt_arena_at(s, p->grad_masked), s->gradient_bits > 8};
     if (p->flags & MT_F_MASK) {
         const mt_op_t *op = &s->model->ops[index];
         mt_clamp_mask_t mask = mt_operand_mask(op);
-        mt_gradient_t arrived = {arena_at(s, p->grad_out), masked.wide};
-        mt_mask_apply(&mask, arena_at(s, p->mask), arena_at(s, p->out), arrived, arena_at(s, p->grad_masked),
+        mt_gradient_t arrived = {mt_arena_at(s, p->grad_out), masked.wide};
+        mt_mask_apply(&mask, mt_arena_at(s, p->mask), mt_arena_at(s, p->out), arrived, mt_arena_at(s, p->grad_masked),
             mt_tensor_size(&s->model->tensors[op->output]));
     }
     return masked;
@@ -318,7 +314,7 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
     if (!(p->flags & MT_F_GRAD) || p->grad_out == MT_NONE) {
         return;
     }
-    backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], arena_at(s, p->scratch_backward)};
+    backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], mt_arena_at(s, p->scratch_backward)};
     switch (s->model->ops[i].kind) {
         case MT_LINEAR:
         case MT_CONV2D:
@@ -348,7 +344,7 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
 
 bool mt_session_has_gradient(const mt_session_t *s) {
     uint32_t width = s->logits ? 2 : mt_gradient_bytes(s->gradient_bits);
-    return s->loss != MT_LOSS_NONE && !all_zero(arena_at(s, s->grad_top), s->classes * width);
+    return s->loss != MT_LOSS_NONE && !all_zero(mt_arena_at(s, s->grad_top), s->classes * width);
 }
 
 void mt_session_backward(mt_session_t *s) {

@@ -101,11 +101,16 @@ static void init_op(mt_session_t *s, uint32_t op) {
 int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_plan_t *plan, void *block, size_t block_size, uint32_t seed,
     mt_error_t *error) {
     const mt_plan_info_t *info = &plan->info;
-    if (block_size < info->total_bytes) {
-        return mt_fail(error, MT_ERR_MEMORY, -1, info->total_bytes, (uint32_t)block_size);
+    uint32_t bytes = info->total_bytes - (plan->region_count ? info->arena_bytes : 0);
+    if (block_size < bytes) {
+        return mt_fail(error, MT_ERR_MEMORY, -1, bytes, (uint32_t)block_size);
     }
-    if ((uintptr_t)block % MT_ALIGN) {
-        return mt_fail(error, MT_ERR_ALIGN, -1, MT_ALIGN, (uint32_t)((uintptr_t)block % MT_ALIGN));
+    uint32_t misaligned = (uintptr_t)block % MT_ALIGN;
+    for (uint32_t k = 0; k < plan->region_count; k++) {
+        misaligned |= (uintptr_t)plan->regions[k].data % MT_ALIGN;
+    }
+    if (misaligned) {
+        return mt_fail(error, MT_ERR_ALIGN, -1, MT_ALIGN, misaligned);
     }
     memset(block, 0, info->table_bytes + info->state_bytes + info->derived_bytes);
     uint8_t *at = (uint8_t *)block + MT_SESSION_BYTES;
@@ -121,7 +126,14 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
     s->exponents = (int16_t *)take(&at, (uint32_t)model->tensor_count * 2);
     s->state = take(&at, info->state_bytes);
     s->derived = take(&at, info->derived_bytes);
-    s->arena = at;
+    for (uint32_t k = 0; k < MT_REGIONS; k++) {
+        s->arena[k] = plan->regions[k].data;
+        s->region_start[k] = k < plan->region_count ? plan->region_start[k] : MT_NONE; // no offset is as large
+    }
+    if (!plan->region_count) {
+        s->arena[0] = at;
+        s->region_start[0] = 0;
+    }
     memcpy(s->ops, plan->ops, n * sizeof(mt_op_plan_t));
     if (plan->list_count) {
         memcpy(s->lists, plan->lists, plan->list_count * 2);
@@ -215,7 +227,7 @@ void mt_session_refresh(mt_session_t *s) {
         }
         mt_state_layout_t l = mt_operand_layout(s->model, i, p, s->classes);
         sanitize(s, i, &l);
-        int8_t *row_buffer = (int8_t *)s->arena + (p->scratch_forward == MT_NONE ? 0 : p->scratch_forward);
+        int8_t *row_buffer = mt_arena_at(s, p->scratch_forward == MT_NONE ? 0 : p->scratch_forward);
         if (p->flags & MT_F_LOGITS) {
             mt_head_t h = mt_operand_head(s, i);
             if (p->channels) {
