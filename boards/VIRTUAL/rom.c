@@ -14,8 +14,11 @@
 
 #include "board.h"
 
-// Bytes the deploying host pads a write to.
+// Bytes the deploying host pads a write to, and bytes of a block that is erased at once.
 #define ROM_WRITE_SIZE (16)
+#define ROM_BLOCK_SIZE (4096)
+// What newer MicroPython has: rom_ioctl(6, <id>) -> bytes of a block, and rom_ioctl(3, <id>, <offset>, <len>) erases blocks.
+#define ROM_IOCTL_BLOCK_SIZE (6)
 
 static mp_obj_array_t rom;
 
@@ -52,12 +55,15 @@ mp_obj_t mp_vfs_rom_ioctl(size_t n_args, const mp_obj_t *args) {
     if (cmd == MP_VFS_ROM_IOCTL_GET_SEGMENT) {
         return MP_OBJ_FROM_PTR(&rom);
     }
+    if (cmd == ROM_IOCTL_BLOCK_SIZE) {
+        return MP_OBJ_NEW_SMALL_INT(ROM_BLOCK_SIZE);
+    }
     if (cmd == MP_VFS_ROM_IOCTL_WRITE_PREPARE && n_args >= 3) {
-        size_t len = mp_obj_get_int(args[2]);
-        if (len > rom.len) {
+        size_t offset = n_args > 3 ? mp_obj_get_int(args[2]) : 0, len = mp_obj_get_int(args[n_args > 3 ? 3 : 2]);
+        if (offset > rom.len || len > rom.len - offset || offset % ROM_BLOCK_SIZE != 0) {
             return MP_OBJ_NEW_SMALL_INT(-MP_EINVAL);
         }
-        memset(rom.items, 0xff, len);
+        memset((uint8_t *)rom.items + offset, 0xff, len);
         return MP_OBJ_NEW_SMALL_INT(ROM_WRITE_SIZE);
     }
     if (cmd == MP_VFS_ROM_IOCTL_WRITE && n_args >= 4) {

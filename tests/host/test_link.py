@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from command_line import run_cli
 
 from microtrain.errors import DeviceError, DeviceTimeout, RemoteError
 from microtrain.link import Device, VirtualBoard, board_process, open_device
@@ -429,16 +430,6 @@ class TestMpremote:
         time.sleep(0.3)
         with Device(board.port, reset=False) as device:
             assert device.eval("n") > 1000
-
-
-def run_cli(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", "from microtrain.cli import main; main()", *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=os.environ | {"MICROTRAIN_BOARD_FOLDER": str(folder)},
-    )
 
 
 class TestCommands:

@@ -64,12 +64,14 @@ def connected_ports() -> list[ConnectedPort]:
 def start_board(port: str, folder: Path | None = None, *, heap: int = 64 << 20) -> BoardProcess:
     """Start the board in software that `port` names (one of VIRTUAL or EMULATED).
 
-    folder: see VirtualBoard and EmulatedRP2040. heap: of a virtual board. Raises DeviceError.
+    folder: see VirtualBoard and EmulatedRP2040; beside it, as FOLDER.rom, lies the ROMFS of a
+    virtual board, which has none without a folder. heap: of a virtual board. Raises DeviceError.
     """
     if port in EMULATED:
         return EmulatedRP2040(folder)
     firmware = firmware_path(32 if port == "virtual32" else 64)
-    return VirtualBoard(folder, heap=heap, firmware=firmware)
+    rom = folder and folder.with_name(f"{folder.name}.rom")
+    return VirtualBoard(folder, heap=heap, rom=rom, firmware=firmware)
 
 
 def open_device(

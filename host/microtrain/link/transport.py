@@ -16,7 +16,7 @@ from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from microtrain.errors import DeviceError, RemoteError
-from microtrain.link.board_code import ABORT, ACKNOWLEDGE, GO_ON, RECEIVE, SEND
+from microtrain.link.board_code import ABORT, ACKNOWLEDGE, GO_ON, RECEIVE, SEND, STREAM
 from microtrain.link.buffered_serial import BufferedSerial
 
 # How long a board may take to answer, unless a caller knows better.
@@ -144,28 +144,43 @@ class Device:
         """Write `data` to the file `remote` on the board, as `push` does."""
         digest = hashlib.sha256(data)
         self.exec(RECEIVE, timeout=ANSWER_TIMEOUT_S)
-        self._start(f"_mt_receive({remote!r}, {len(data)}, {self._block}, {digest.digest()!r})")
+        call = f"_mt_receive({remote!r}, {len(data)}, {self._block}, {digest.digest()!r})"
+        self.stream(call, data, self._block, progress, remote)
+        return digest.hexdigest()
+
+    def stream_block(self, limit: int) -> int:
+        """Return the largest power of two of bytes that may be sent ahead, at most `limit`."""
+        return 1 << (min(self._block, limit).bit_length() - 1)
+
+    def stream(
+        self, call: str, data: bytes, block: int, progress: Progress | None, subject: str
+    ) -> None:
+        """Send `data` in blocks to `call`, an expression that uses _mt_stream() of board_code.
+
+        subject: what an error on the board is about.
+        """
+        self.exec(STREAM, timeout=ANSWER_TIMEOUT_S)
+        self._start(call)
         try:
             sent = 0
             while self._acknowledged() and sent < len(data):
-                block = data[sent : sent + self._block]
-                self._send(GO_ON + block)
-                sent += len(block)
+                part = data[sent : sent + block]
+                self._send(GO_ON + part)
+                sent += len(part)
                 if progress is not None:
                     progress(sent, len(data))
             # Reading back and hashing takes a board some seconds a megabyte.
-            trace = self._read_rest(ANSWER_TIMEOUT_S + len(data) / 50_000)
+            trace = self._read_rest(hash_timeout(len(data)))
         except BaseException:
             # Fills a block that went out in part, and then says abort. What is too much ends up
             # at the prompt, where _stop() clears it.
             with contextlib.suppress(DeviceError):
-                self._send(ABORT * (self._block + 1))
+                self._send(ABORT * (block + 1))
                 self._read_rest(ANSWER_TIMEOUT_S)
             self._stop()
             raise
         if trace:
-            raise _remote_error(trace, remote)
-        return digest.hexdigest()
+            raise _remote_error(trace, subject)
 
     def pull(self, remote: str, local: Path, progress: Progress | None = None) -> str:
         """Copy the file `remote` from the board to `local`; return its SHA-256 in hexadecimal."""
@@ -291,6 +306,11 @@ class Device:
 
     def __repr__(self) -> str:
         return f"<Device {self.port}>"
+
+
+def hash_timeout(size: int) -> float:
+    """Return how long, in seconds, a board may take to read and hash `size` bytes."""
+    return ANSWER_TIMEOUT_S + size / 50_000
 
 
 def _remote_error(trace: str, subject: str = "") -> RemoteError:

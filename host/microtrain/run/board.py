@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from microtrain.errors import DeviceError, RemoteError
+from microtrain.link.rom import MOUNT
 from microtrain.link.transport import Device, Progress
 
 VERSION = 1  # of the board's module that this program knows
@@ -51,13 +52,17 @@ def call(
 
 
 def put(device: Device, name: str, data: bytes, progress: Progress | None = None) -> str:
-    """Have `data` as the file /`name` on the board; returns its path there.
+    """Have `data` as the file `name` on the board; returns its path there.
 
-    Nothing is sent where the board already has these bytes.
+    Nothing is sent where the board already has these bytes, in ROMFS or as /`name`, where they are
+    written to.
     """
+    digest = hashlib.sha256(data).hexdigest()
     remote = f"/{name}"
-    found: list[Event] = []
-    call(device, "sha256", {"path": remote}, found.append)
-    if found[0]["sha256"] != hashlib.sha256(data).hexdigest():
-        device.write(remote, data, progress)
+    for path in (f"{MOUNT}/{name}", remote):
+        found: list[Event] = []
+        call(device, "sha256", {"path": path}, found.append)
+        if found[0]["sha256"] == digest:
+            return path
+    device.write(remote, data, progress)
     return remote

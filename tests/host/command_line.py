@@ -1,0 +1,21 @@
+"""The command line `microtrain`, as a program."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def run_cli(
+    *arguments: str, folder: Path, env: dict[str, str] | None = None, timeout: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Run it with `folder` as the board's; env: more environment variables."""
+    return subprocess.run(
+        [sys.executable, "-c", "from microtrain.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"MICROTRAIN_BOARD_FOLDER": str(folder)} | (env or {}),
+    )
