@@ -8,13 +8,13 @@ import os
 import pty
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tiny_net
+from command_line import COMMAND
 from reference.forward import run_graph
 from shared import shared
 
@@ -34,7 +34,6 @@ PLAN_KEYS = {
 LAYER_KEYS = {
     "index", "name", "op", "trained_weights", "trained_bias", "saved_bytes", "mask_bytes",
 }  # fmt: skip
-COMMAND = [sys.executable, "-c", "from microtrain.cli import main; main()"]
 
 
 @pytest.fixture(scope="module")

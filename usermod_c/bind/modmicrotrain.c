@@ -51,6 +51,7 @@ static const mp_rom_map_elem_t microtrain_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&microtrain_model_type)},
     {MP_ROM_QSTR(MP_QSTR_Plan), MP_ROM_PTR(&microtrain_plan_type)},
     {MP_ROM_QSTR(MP_QSTR_Session), MP_ROM_PTR(&microtrain_session_type)},
+    {MP_ROM_QSTR(MP_QSTR_ABI), MP_ROM_INT(MICROTRAIN_ABI)},
     {MP_ROM_QSTR(MP_QSTR_FORMAT), MP_ROM_INT(MT_VERSION_MAJOR)},
     {MP_ROM_QSTR(MP_QSTR_CROSS_ENTROPY), MP_ROM_INT(MT_LOSS_CROSS_ENTROPY)},
     {MP_ROM_QSTR(MP_QSTR_MSE), MP_ROM_INT(MT_LOSS_MSE)},

@@ -9,6 +9,9 @@
 #define MP_NORETURN NORETURN
 #endif
 
+// Of _microtrain towards Python and the host: raise it when a name, an argument or the meaning of either changes.
+#define MICROTRAIN_ABI 1
+
 typedef struct {
     mp_obj_base_t base;
     mt_model_t model;

@@ -96,6 +96,14 @@ def open_device(
             raise
         device.on_close(board.close)
         return device
+    check_serial_port(port)
+    return Device(port, reset=reset)
+
+
+def check_serial_port(port: str) -> None:
+    """Raise DeviceError if `port` cannot be a serial port of this machine."""
+    if port in VIRTUAL or port in EMULATED:
+        raise DeviceError(f"{port} is no serial port but a board in software")
     if port in PLANNED:
         raise DeviceError(f"{port} is not available in this version: use virtual or a serial port")
     if ":" in port and not Path(port).exists() and "://" not in port:
@@ -103,4 +111,3 @@ def open_device(
         raise DeviceError(f"no target {port}: there are {names} and serial ports")
     if port.startswith("/dev/") and not Path(port).exists():
         raise DeviceError(f"no serial port {port}: `microtrain boards` lists what is connected")
-    return Device(port, reset=reset)

@@ -133,6 +133,12 @@ class Device:
         except (SyntaxError, ValueError) as error:
             raise DeviceError(f"{self.port}: {expression} is no literal: {text!r}") from error
 
+    def leave(self, code: str) -> None:
+        """Run `code` from which the board does not come back, as into boot mode, and close."""
+        # The pause lets the line carry what the board still has to say.
+        self._start(f"import time\ntime.sleep_ms(200)\n{code}")
+        self.close()
+
     def push(self, local: Path, remote: str, progress: Progress | None = None) -> str:
         """Copy the file `local` to `remote` on the board; return its SHA-256 in hexadecimal.
 

@@ -7,13 +7,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+COMMAND = [sys.executable, "-c", "from microtrain.cli import main; main()"]
+
 
 def run_cli(
     *arguments: str, folder: Path, env: dict[str, str] | None = None, timeout: float = 120
 ) -> subprocess.CompletedProcess[str]:
     """Run it with `folder` as the board's; env: more environment variables."""
     return subprocess.run(
-        [sys.executable, "-c", "from microtrain.cli import main; main()", *arguments],
+        [*COMMAND, *arguments],
         capture_output=True,
         text=True,
         timeout=timeout,
