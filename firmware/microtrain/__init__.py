@@ -7,6 +7,7 @@
 >>> trainer.fit(mt.Dataset("flowers.mtd"), epochs=3)
 """
 
+from microtrain import engine  # noqa: F401 - first, as it may refuse
 from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.scheme import resolve

@@ -26,7 +26,7 @@ def _mt_identify():
     try:
         import microtrain
         found["version"] = microtrain.__version__
-    except ImportError:
+    except Exception:  # as another engine than it knows may raise
         found["version"] = None
     return found
 """

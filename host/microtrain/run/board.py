@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from microtrain.errors import DeviceError, RemoteError
+from microtrain.link.firmware import require_engine
 from microtrain.link.rom import MOUNT
 from microtrain.link.transport import Device, Progress
 
@@ -44,9 +45,10 @@ def call(
         device.exec(f"from microtrain import run\nrun.call({arguments})", on_line)
     except RemoteError as error:
         if "ImportError" in str(error):
+            require_engine(device)
             raise DeviceError(
-                f"{device.port}: the firmware on this board has no microtrain ({error}): build "
-                "one with `make firmware BOARD=...` and flash it"
+                f"{device.port}: the package microtrain on this board cannot be used ({error}): "
+                "flash the firmware of this version, or install the package anew"
             ) from error
         raise
 
