@@ -41,6 +41,7 @@ class Case:
     wide: bool = False
     scheme: str = "full"  # or "sparse": every other input channel
     softmax: bool = False
+    gradient_bits: int = 8
 
 
 def two_convolutions(b: Builder, activation: Activation) -> int:
@@ -86,6 +87,12 @@ CASES = [
     Case("requantize", (4, 4, 3), lambda b: b.requantize(b.conv(0, 6), RELU)),
     Case("relu_n1_to_1", (4, 4, 3), lambda b: b.conv(0, 6, activation=Activation.RELU_N1_TO_1)),
     Case("range", (4, 4, 3), lambda b: b.conv(0, 6, activation=Activation.RANGE)),
+    Case("conv2d, gradients of 12 bits", (6, 6, 3), lambda b: two_convolutions(b, RELU),
+         gradient_bits=12),
+    Case("depthwise_conv2d and add, gradients of 12 bits", (4, 4, 4), lambda b: b.depthwise(
+        residual(b)), gradient_bits=12),
+    Case("pools, gradients of 12 bits", (8, 8, 3), lambda b: b.mean(b.pool(
+        pooled(b, Kind.MAX_POOL), Kind.AVERAGE_POOL, (2, 2), (1, 1))), gradient_bits=12),
     Case("mean squared error", (4, 4, 3), lambda b: b.conv(0, 6, activation=RELU), loss="mse"),
 ]  # fmt: skip
 
@@ -145,7 +152,8 @@ def make(case: Case, seed: int) -> dict[str, Any]:
     layers = layers_of(graph, executed, case.scheme)
     lr = 2.0**-4
     reference = ReferenceTrainer(
-        graph, layers, case.loss, seed=seed, lr=lr, wide="all" if case.wide else "head"
+        graph, layers, case.loss, seed=seed, lr=lr, wide="all" if case.wide else "head",
+        bits=case.gradient_bits,
     )
     before = {i: reference.trained(i) for i in layers}
     samples = [rng.integers(-128, 128, case.shape).astype(np.int8) for _ in range(STEPS)]
@@ -172,7 +180,7 @@ def make(case: Case, seed: int) -> dict[str, Any]:
     return {
         "name": case.name, "image": text(image.to_bytes(graph)), "loss": case.loss,
         "layers": [[i, layer.bias, layer.channels] for i, layer in layers.items()],
-        "wide": case.wide, "seed": seed, "lr": lr,
+        "wide": case.wide, "gradient_bits": case.gradient_bits, "seed": seed, "lr": lr,
         "output": text(run_graph(graph, samples[0]).astype(np.int8).tobytes()),
         "steps": steps, "state": text(state_of(reference)),
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 # One network: as imported on the first sample, then trained on each. Prints what it computed.
 CASE = """\
-def _mt_case(image, layers, loss, wide, seed, lr, steps):
+def _mt_case(image, layers, loss, wide, gradient_bits, seed, lr, steps):
     import _microtrain as mt
     from array import array
     def show(name, value):
@@ -13,7 +13,7 @@ def _mt_case(image, layers, loss, wide, seed, lr, steps):
     show("imported", session.output())
     kind = mt.MSE if loss == "mse" else mt.CROSS_ENTROPY
     layers = [(i, bias, array("H", channels)) for i, bias, channels in layers]
-    session = mt.Session(mt.Plan(model, layers, kind, 0, wide), seed)
+    session = mt.Session(mt.Plan(model, layers, kind, 0, wide, gradient_bits), seed)
     session.lr(lr)
     for x, y in steps:
         session.forward(x)

@@ -102,10 +102,9 @@ def _run_case(device: Device, case: dict[str, Any]) -> str:
         (b64decode(step["x"]), b64decode(step["y"]) if case["loss"] == "mse" else step["y"])
         for step in case["steps"]
     ]
-    call = (
-        f"_mt_case({b64decode(case['image'])!r}, {case['layers']!r}, {case['loss']!r}, "
-        f"{case['wide']!r}, {case['seed']!r}, {case['lr']!r}, {steps!r})"
-    )
+    names = ("layers", "loss", "wide", "gradient_bits", "seed", "lr")
+    arguments = [b64decode(case["image"]), *(case[name] for name in names), steps]
+    call = f"_mt_case({', '.join(map(repr, arguments))})"
     try:
         output = device.exec(call, timeout=CASE_TIMEOUT_S)
     except RemoteError as error:
