@@ -319,12 +319,6 @@ def test_port_can_be_closed_and_opened_while_code_runs(board: VirtualBoard) -> N
         assert second.eval("n") == 40_000
 
 
-def test_virtual_board_that_is_not_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MICROTRAIN_VIRTUAL", "/nonexistent/micropython")
-    with pytest.raises(DeviceError, match="run `make virtual`"):
-        open_device("virtual")
-
-
 def test_program_that_is_no_board(tmp_path: Path) -> None:
     script = tmp_path / "broken"
     script.write_text("#!/bin/sh\necho no such thing >&2\nexit 1\n")
@@ -359,7 +353,6 @@ def test_a_lost_port_says_how_the_board_ended(
     [
         ("qemu:cortex-m3", "not available in this version"),
         ("qemu:z80", "no target qemu:z80"),
-        ("/dev/no-such-port", "no serial port /dev/no-such-port"),
     ],
 )
 def test_ports_that_cannot_be_opened(port: str, message: str) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Self
 
 from microtrain.errors import DeviceError, DeviceTimeout
+from microtrain.link.lock_holder import lock_holder
 
 REPO = Path(__file__).resolve().parents[3]
 START_TIMEOUT_S = 10.0
@@ -162,25 +163,10 @@ def _lock(folder: Path) -> int:
             if time.monotonic() < deadline:
                 time.sleep(LOCK_POLL_S)
                 continue
-            problem = f"{_lock_holder(lock)} runs a board on it: wait for it"
+            problem = f"{lock_holder(os.fstat(lock).st_ino)} runs a board on it: wait for it"
         except OSError as error:
             problem = f"cannot lock it: {error.strerror}"
         os.close(lock)
         raise DeviceError(
             f"board folder {folder}: {problem}, or set MICROTRAIN_BOARD_FOLDER to another folder"
         )
-
-
-def _lock_holder(lock: int) -> str:
-    """Name the process that took the lock on an open folder, as far as the system tells."""
-    inode = os.fstat(lock).st_ino
-    try:
-        for line in Path("/proc/locks").read_text().splitlines():
-            # "1: FLOCK  ADVISORY  WRITE 4321 fe:00:2271474 0 EOF"
-            fields = line.split()
-            if fields[1] == "FLOCK" and fields[5].endswith(f":{inode}"):
-                words = Path(f"/proc/{fields[4]}/cmdline").read_text().split("\0")
-                return f"process {fields[4]} ({' '.join(words).strip()[:80]})"
-    except (OSError, IndexError):
-        pass  # not Linux, or the process has just ended
-    return "another process"

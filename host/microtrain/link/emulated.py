@@ -43,7 +43,9 @@ class EmulatedRP2040(BoardProcess):
         uf2 = firmware or rp2040_firmware_path()
         if not PROGRAM.is_file():
             raise DeviceError(f"no emulator at {PROGRAM}: emu:rp2040 needs a checkout")
-        if shutil.which("node") is None or not LIBRARY.is_dir():
+        if shutil.which("node") is None:
+            raise DeviceError("node is missing, which runs the RP2040 emulator: install nodejs")
+        if not LIBRARY.is_dir():
             raise DeviceError("the RP2040 emulator is not set up: run `make emulator`")
         flash = f"{{folder}}/{FLASH_NAME}"
         command = [sys.executable, str(PROGRAM), "--firmware", str(uf2), "--flash", flash]

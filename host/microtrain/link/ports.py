@@ -10,6 +10,7 @@ from serial.tools import list_ports
 from microtrain.errors import DeviceError
 from microtrain.link.board_process import BoardProcess
 from microtrain.link.emulated import EmulatedRP2040
+from microtrain.link.port_errors import why_not_open
 from microtrain.link.transport import Device
 from microtrain.link.virtual import VirtualBoard, firmware_path
 
@@ -110,4 +111,4 @@ def check_serial_port(port: str) -> None:
         names = ", ".join((*VIRTUAL, *EMULATED, *PLANNED))
         raise DeviceError(f"no target {port}: there are {names} and serial ports")
     if port.startswith("/dev/") and not Path(port).exists():
-        raise DeviceError(f"no serial port {port}: `microtrain boards` lists what is connected")
+        raise DeviceError(why_not_open(port))

@@ -18,6 +18,7 @@ from mpremote.transport_serial import SerialTransport
 from microtrain.errors import DeviceError, RemoteError
 from microtrain.link.board_code import ABORT, ACKNOWLEDGE, GO_ON, RECEIVE, SEND, STREAM
 from microtrain.link.buffered_serial import BufferedSerial
+from microtrain.link.port_errors import why_lost, why_not_open
 
 # How long a board may take to answer, unless a caller knows better.
 ANSWER_TIMEOUT_S = 10.0
@@ -62,9 +63,11 @@ class Device:
         self.port = port
         self._ending = ending
         self._closers: list[Callable[[], None]] = []
-        with self._device_errors():
+        try:
             # A read returns at least this often, else mpremote cannot time out on a pty.
             self._transport = SerialTransport(port, baudrate, timeout=READ_SLICE_S)
+        except (TransportError, OSError, ValueError) as error:
+            raise DeviceError((ending and ending()) or why_not_open(port)) from error
         self._serial = BufferedSerial(self._transport.serial, ANSWER_TIMEOUT_S)
         self._transport.serial = self._serial
         self._ends_seen = 2
@@ -241,8 +244,10 @@ class Device:
         try:
             yield
         except (TransportError, OSError, serial.SerialException) as error:
-            ending = self._ending() if self._ending else ""
-            raise DeviceError(f"{self.port}: {ending or error}") from error
+            reason = self._ending() if self._ending else ""
+            if not reason and isinstance(error, OSError):
+                raise DeviceError(why_lost(self.port, error)) from error
+            raise DeviceError(f"{self.port}: {reason or error}") from error
 
     def _start(self, code: str) -> None:
         with self._device_errors():

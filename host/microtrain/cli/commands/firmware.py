@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,8 @@ def build(board: str) -> None:
     Example: microtrain firmware build RPI_PICO
     """
     name = find_board(board).name
+    if shutil.which("make") is None:
+        raise DeviceError("make is missing, which builds firmware: install it")
     make = ["make", "--no-print-directory", "firmware", f"BOARD={name}"]
     result = subprocess.run(make, cwd=REPO)
     if result.returncode != 0:
