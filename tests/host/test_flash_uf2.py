@@ -110,6 +110,16 @@ class TestDrives:
         with pytest.raises(DeviceError, match="still a boot drive 1 s after 10240 bytes"):
             self.flash().run()
 
+    def test_that_was_mounted_by_hand(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """It stays mounted, readable from the system's memory, when the board has restarted."""
+        monkeypatch.setattr(rp2, "RESTART_TIMEOUT_S", 0.1)
+        drive, device = make_drive(self.folder / "a"), self.folder / "sda1"
+        device.touch()
+        monkeypatch.setattr(boot_drive, "_linux_mounts", lambda: [(device, drive)])
+        thread = threading.Timer(0.3, device.unlink)
+        thread.start()
+        assert self.flash(drive).run().size == 5120
+
     def test_nothing_is_written_unasked(self) -> None:
         make_drive(self.folder / "a")
         result = run_cli("firmware", "flash", "RPI_PICO", "--firmware", str(self.image),
@@ -136,6 +146,14 @@ class TestDrives:
         thread.join()
         assert result.size == 5120 and result.firmware is None and not result.verified
         assert (taken / "firmware.uf2").read_bytes() == GOOD
+
+
+def test_boards_lists_boot_drives(tmp_path: Path) -> None:
+    drive = make_drive(tmp_path / "RPI-RP2")
+    result = run_cli("boards", "--json", folder=tmp_path, env={"MICROTRAIN_DRIVES": str(drive)})
+    assert json.loads(result.stdout)["boot_drives"] == {str(drive): "RPI-RP2"}
+    result = run_cli("boards", folder=tmp_path, env={"MICROTRAIN_DRIVES": str(drive)})
+    assert f"{drive}\tboot drive of RPI-RP2" in result.stdout
 
 
 class TestCommand:

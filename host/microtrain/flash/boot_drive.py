@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import string
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +31,14 @@ class BootDrive:
     board_id: str
 
 
+def _linux_mounts() -> Iterator[tuple[Path, Path]]:
+    # (device, where it is mounted); blanks in names are written as \040.
+    for line in Path("/proc/mounts").read_text().splitlines():
+        device, place, kind, *_ = line.split()
+        if kind in LINUX_TYPES:
+            yield Path(device), Path(re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), place))
+
+
 def _mounted() -> list[Path]:
     # MICROTRAIN_DRIVES: the folders to look at instead.
     override = os.environ.get("MICROTRAIN_DRIVES")
@@ -38,13 +48,16 @@ def _mounted() -> list[Path]:
         return [Path(f"{letter}:\\") for letter in string.ascii_uppercase[3:]]
     if sys.platform == "darwin":
         return list(Path("/Volumes").iterdir())
-    found = []
-    for line in Path("/proc/mounts").read_text().splitlines():
-        _, place, kind, *_ = line.split()
-        if kind in LINUX_TYPES:
-            # Blanks in names are written as \040.
-            found.append(Path(place.encode().decode("unicode_escape")))
-    return found
+    return [place for _, place in _linux_mounts()]
+
+
+def _has_left(drive: BootDrive) -> bool:
+    if read_drive(drive.path) is None:
+        return True
+    # One that was mounted by hand stays, and what was read of it, when its device is gone.
+    return sys.platform == "linux" and any(
+        place == drive.path and not device.exists() for device, place in _linux_mounts()
+    )
 
 
 def read_drive(path: Path) -> BootDrive | None:
@@ -128,7 +141,7 @@ def write_to_drive(drive: BootDrive, data: bytes) -> None:
             raise DeviceError(f"{target}: {error.strerror}") from error
         written = len(data)
     deadline = time.monotonic() + LEAVE_TIMEOUT_S
-    while read_drive(drive.path) is not None:
+    while not _has_left(drive):
         if time.monotonic() > deadline:
             raise DeviceError(
                 f"{drive.path} is still a boot drive {LEAVE_TIMEOUT_S:g} s after {written} bytes "

@@ -9,6 +9,7 @@ import click
 
 from microtrain.cli.common import json_option, print_json
 from microtrain.errors import DeviceError
+from microtrain.flash.boot_drive import find_drives
 from microtrain.link.emulated import rp2040_firmware_path
 from microtrain.link.ports import connected_ports
 from microtrain.link.virtual import firmware_path
@@ -29,14 +30,21 @@ def command(as_json: bool) -> None:
     Example: microtrain boards --json
     """
     connected = connected_ports()
+    drives = find_drives()
     virtual = {
         "virtual": _state(lambda: firmware_path(64)),
         "virtual32": _state(lambda: firmware_path(32)),
         "emu:rp2040": _state(rp2040_firmware_path),
     }
     if as_json:
-        print_json({"connected": [port.as_dict() for port in connected], "virtual": virtual})
+        print_json({
+            "connected": [port.as_dict() for port in connected],
+            "boot_drives": {str(drive.path): drive.board_id for drive in drives},
+            "virtual": virtual,
+        })
         return
+    for drive in drives:
+        click.echo(f"{drive.path}\tboot drive of {drive.board_id}\tflash it: microtrain firmware")
     if not connected:
         click.echo("no USB serial port is connected")
     for port in connected:
