@@ -14,7 +14,7 @@ from command_line import run_cli
 from shared import shared
 
 from microtrain import image
-from microtrain.errors import DeviceError
+from microtrain.errors import DeviceError, RemoteError
 from microtrain.importers.mcunet import import_mcunet
 from microtrain.link import Device, VirtualBoard
 from microtrain.link.emulated import EmulatedRP2040
@@ -114,6 +114,27 @@ def test_a_romfs_that_mpremote_made(board: VirtualBoard, tmp_path: Path) -> None
         expected["new.mtm"] = some(20_000, 4)
         open_rom(device).put("new.mtm", expected["new.mtm"])
         assert content(device) == expected
+
+
+def test_a_model_that_mpremote_put_there_is_aligned(tmp_path: Path) -> None:
+    """The same bytes again: where they are the engine cannot read them in place."""
+    from mpremote.romfs import VfsRomWriter
+
+    data = image.to_bytes(tiny_net.graph())
+    writer = VfsRomWriter()
+    writer.mkfile("filler", some(BLOCK, 1))
+    writer.mkfile("tiny.mtm", data)
+    made = writer.finalise()
+    assert made.index(data) % 4
+    (tmp_path / "rom.img").write_bytes(made + b"\xff" * (AREA - len(made)))
+    with VirtualBoard(rom=tmp_path / "rom.img") as board, Device(board.port) as device:
+        device.exec("import microtrain as mt")
+        with pytest.raises(RemoteError, match="not at a multiple of 4"):
+            device.exec("mt.Model('/rom/tiny.mtm')")
+        open_rom(device).put("tiny.mtm", data)
+        device.exec("import microtrain as mt")
+        assert device.eval("mt.Model('/rom/tiny.mtm').in_place")
+        assert content(device) == {"filler": some(BLOCK, 1), "tiny.mtm": data}
 
 
 def test_no_room_says_the_numbers_and_changes_nothing(device: Device, tmp_path: Path) -> None:
@@ -257,6 +278,8 @@ class TestPush:
             refused = run_cli("push", str(tmp_path / "tiny.mtm"), "--port", board.port, "--to",
                               "/rom/tiny.mtm", folder=tmp_path)  # fmt: skip
             assert refused.returncode == 1 and "this board has no ROMFS" in refused.stderr
+            misused = run_cli("push", str(tmp_path / "train.mtd"), "--clear", folder=tmp_path)
+            assert misused.returncode == 2 and "files that go into ROMFS" in misused.stderr
 
 
 @pytest.mark.parametrize("target", ["virtual", "emu:rp2040"])

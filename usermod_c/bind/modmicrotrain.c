@@ -16,7 +16,7 @@ MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *e) 
         case MT_ERR_HASH:
             mp_raise_ValueError(MP_ERROR_TEXT("image damaged: SHA-256 does not match; upload it again"));
         case MT_ERR_ALIGN:
-            mp_raise_ValueError(MP_ERROR_TEXT("image not at a multiple of 4: copy it into a bytearray"));
+            mp_raise_ValueError(MP_ERROR_TEXT("image not at a multiple of 4: put it into ROMFS with `microtrain push`, or copy it into a bytearray"));
         case MT_ERR_UNSUPPORTED:
             mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: operator kind %u is unknown to this firmware"), op, have);
         case MT_ERR_SCHEME:

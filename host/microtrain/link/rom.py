@@ -61,13 +61,14 @@ class Rom:
 
         New data goes where no file lies, then the directory block is rewritten: a power cut before
         that leaves everything as it was, one within these some 50 ms an empty ROMFS. Where the
-        free blocks are too scattered all files are read back and written anew, see `say`, which
+        free blocks do not do, all files are read back and written anew, see `say`, which
         gets what a person should know before it happens.
         Raises DeviceError, also where there is not enough room.
         """
         digest = hashlib.sha256(data)
-        here = {file.path: file for file in self.files}
-        if path in here and self._matches(here[path], digest.digest()):
+        # mpremote's writer aligns nothing: a file of its is written again.
+        aligned = {file.path: file for file in self.files if file.offset % self.block == 0}
+        if path in aligned and self._matches(aligned[path], digest.digest()):
             return digest.hexdigest()  # it is there already
         # Those whose data lies in the directory's block, as mpremote puts it, have to move.
         new = {file.path: b"" for file in self.files if file.offset < self.block} | {path: data}
@@ -81,6 +82,7 @@ class Rom:
                 return digest.hexdigest()
             placed.append(RomFile(name, offset, len(new[name])))
             taken.append(placed[-1])
+        directory(kept + placed, self.block)  # raises before anything is written
         if self.files:
             say(f"ROMFS: {len(self.files)} files are in it and stay; keep the power on until this "
                 "has ended")  # fmt: skip
@@ -109,9 +111,11 @@ class Rom:
                     f"{', '.join(sorted(sizes.keys() - {path})) or 'no others'})"
                 )
             placed.append(RomFile(name, offset, size))
+        directory(placed, self.block)  # raises before anything is written
         backup = Path(tempfile.mkdtemp(prefix="microtrain-rom-"))
-        say(f"ROMFS: its free space is scattered, so all of its {len(self.files)} files are read "
-            f"back and written anew; until this has ended they are only in {backup}")  # fmt: skip
+        say(f"ROMFS: no free piece of it is large enough, so all of its {len(self.files)} files "
+            "are read back and written anew; until this has ended the only whole copies of them "
+            f"are in {backup}")  # fmt: skip
         for file in self.files:
             copy = backup / file.path
             copy.parent.mkdir(parents=True, exist_ok=True)

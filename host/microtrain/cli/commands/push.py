@@ -29,20 +29,21 @@ def command(file: Path, remote: str | None, clear: bool, port: str, as_json: boo
 
     Example: microtrain push model.mtm --port /dev/ttyACM0
     """
+    in_flash = remote.startswith(f"{MOUNT}/") if remote else file.suffix == IMAGE_SUFFIX
+    if clear and not in_flash:
+        raise click.UsageError("--clear is for files that go into ROMFS")
     with open_port(port) as device:
-        wants_rom = remote is None and file.suffix == IMAGE_SUFFIX
-        into_rom = wants_rom or (remote or "").startswith(f"{MOUNT}/")
-        rom = Rom.of(device) if into_rom or clear else None
-        if rom is None and (into_rom or clear) and not (wants_rom and not clear):
-            raise DeviceError(f"{port}: this board has no ROMFS: push to /NAME")
-        if rom is None and wants_rom:
+        rom = Rom.of(device) if in_flash else None
+        if in_flash and rom is None:
+            if remote or clear:
+                raise DeviceError(f"{port}: this board has no ROMFS: push to /NAME")
             _say("this board has no ROMFS: the model goes to its file system, and loads to RAM")
         remote = remote or f"{MOUNT if rom else ''}/{file.name}"
         start = time.perf_counter()
-        if rom and clear:
-            rom.clear()
         with progress_bar(file.name) as progress:
-            if rom and into_rom:
+            if rom:
+                if clear:
+                    rom.clear()
                 path = remote.removeprefix(f"{MOUNT}/")
                 sha256 = rom.put(path, file.read_bytes(), progress, _say)
             else:
@@ -52,10 +53,10 @@ def command(file: Path, remote: str | None, clear: bool, port: str, as_json: boo
     if as_json:
         print_json({
             "file": str(file), "remote": remote, "bytes": size, "sha256": sha256,
-            "seconds": round(seconds, 3), "in_place": bool(rom and into_rom),
+            "seconds": round(seconds, 3), "in_place": rom is not None,
         })
     else:
-        where = ", read in place" if rom and into_rom else ""
+        where = ", read in place" if rom else ""
         click.echo(f"{file} -> {remote}: {size} bytes in {seconds:.1f} s, SHA-256 {sha256[:12]}, "
                    f"verified on the board{where}")  # fmt: skip
 
