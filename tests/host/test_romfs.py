@@ -250,7 +250,7 @@ class TestPush:
             assert pushed.returncode == 0, pushed.stderr
             report = json.loads(pushed.stdout)
             assert report["remote"] == f"/rom/{name}.mtm" and report["in_place"]
-        assert "1 files are in it and stay" in pushed.stderr
+        assert "what is in it stays (1 files)" in pushed.stderr
         with (
             VirtualBoard(tmp_path / "board", rom=tmp_path / "board.rom") as board,
             Device(board.port) as device,

@@ -125,6 +125,26 @@ def test_the_command_fails_and_says_which(tmp_path: Path) -> None:
     assert run_cli("selftest", "--json", folder=tmp_path).returncode == 1
 
 
+def test_an_operator_that_was_left_out(tmp_path: Path) -> None:
+    """Of a build with a choice of operators; any other error is a failure."""
+    body = "raise ValueError('conv2d_0: operator conv2d was left out of this build: use one')"
+    (tmp_path / "boot.py").write_text(WRONG_ENGINE.format(method="lr", body=body))
+    result = run_cli("selftest", folder=tmp_path)
+    assert result.returncode == 1 and "conv2d: not in this build" in result.stdout
+    assert "speed: not measured" in result.stdout and "no golden vector could" in result.stderr
+    third = f"Engine.n = getattr(Engine, 'n', 0) + 1\n        if Engine.n == 3: {body}"
+    (tmp_path / "boot.py").write_text(WRONG_ENGINE.format(
+        method="lr", body=f"{third}\n        return self.session.lr(*arguments)"))  # fmt: skip
+    result = run_cli("selftest", folder=tmp_path)
+    assert result.returncode == 0 and "conv2d sparse: not in this build" in result.stdout
+    assert "all 20 golden vectors are right" in result.stdout
+    assert result.stdout.endswith("sound (1 not in this build)\n")
+    body = "raise ValueError('no')"
+    (tmp_path / "boot.py").write_text(WRONG_ENGINE.format(method="lr", body=body))
+    result = run_cli("selftest", folder=tmp_path)
+    assert result.returncode == 1 and "conv2d: the board raised ValueError: no" in result.stdout
+
+
 @pytest.mark.parametrize(
     ("boot", "message"),
     [

@@ -84,8 +84,8 @@ class Rom:
             taken.append(placed[-1])
         directory(kept + placed, self.block)  # raises before anything is written
         if self.files:
-            say(f"ROMFS: {len(self.files)} files are in it and stay; keep the power on until this "
-                "has ended")  # fmt: skip
+            say(f"ROMFS: what is in it stays ({len(self.files)} files); keep the power on until "
+                "this has ended")  # fmt: skip
         self._write_files(placed, new, progress)
         self._write_directory(kept + placed)
         self._check(path, digest.digest())
