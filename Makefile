@@ -72,6 +72,11 @@ UF2_FAMILY_RPI_PICO := 0xe48bff56
 UF2_FAMILY_RPI_PICO2 := 0xe48bff59
 
 .PHONY: firmware firmware-check
+ifneq ($(filter ESP32_%,$(BOARD)),)
+# With ESP-IDF; VARIANT= names one of the board's variants.
+firmware:
+	@boards/esp32.sh $(BOARD) $(VARIANT)
+else
 firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
 	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS)"; exit 1; }
 	@boards/setup.sh rp2
@@ -85,6 +90,7 @@ firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
 		python3 $(MICROPYTHON)/tools/uf2conv.py -c -b 0x10000000 -f $(UF2_FAMILY_$(BOARD)) \
 			-o $(FIRMWARE)/firmware.uf2 $(FIRMWARE)/firmware.bin'
 	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf
+endif
 
 .PHONY: emulator
 emulator: ## the RP2040 emulator for --port emu:rp2040, and the firmware it runs

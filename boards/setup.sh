@@ -43,8 +43,6 @@ setup_tools() {
     command -v "$python" >/dev/null || missing+=(python3)
     "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} = 0 ] || need_packages "build tools are missing" "${missing[@]}"
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die "$python is $("$python" -V), microtrain needs Python 3.11 or newer: set PYTHON"
 }
 
 # A compiler that makes 32-bit programs, which show that results do not depend on the word size.
@@ -60,13 +58,15 @@ setup_multilib() {
 
 setup_python() {
     setup_tools
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" -V), microtrain needs Python 3.11 or newer: set PYTHON"
     local venv=$root/.venv
     if [ ! -x "$venv/bin/python" ]; then
         say "making .venv with $("$python" -V)"
         "$python" -m venv "$venv"
     fi
     say "installing the host package and its pinned dependencies into .venv"
-    "$venv/bin/python" -m pip install -q -e "$root/host[tflite,onnx,plot,images,dev]"
+    "$venv/bin/python" -m pip install -q -e "$root/host[tflite,onnx,plot,images,flash,dev]"
 }
 
 # Float training to compare with. Large, and needed by benchmarks and training scripts only.
