@@ -65,6 +65,7 @@ virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual3
 # --- firmware for boards ------------------------------------------------------------------------
 
 BOARDS := RPI_PICO RPI_PICO2
+ESP32_BOARDS := $(notdir $(wildcard boards/ESP32_*))
 BOARD ?= RPI_PICO
 FIRMWARE := $(BUILD)/firmware/$(BOARD)
 FIRMWARE_BUILD := $(abspath $(BUILD))/firmware-build/$(BOARD)
@@ -72,13 +73,13 @@ UF2_FAMILY_RPI_PICO := 0xe48bff56
 UF2_FAMILY_RPI_PICO2 := 0xe48bff59
 
 .PHONY: firmware firmware-check
-ifneq ($(filter ESP32_%,$(BOARD)),)
+ifneq ($(filter $(BOARD),$(ESP32_BOARDS)),)
 # With ESP-IDF; VARIANT= names one of the board's variants.
 firmware:
 	@boards/esp32.sh $(BOARD) $(VARIANT)
 else
 firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
-	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS)"; exit 1; }
+	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS) $(ESP32_BOARDS)"; exit 1; }
 	@boards/setup.sh rp2
 	$(call quietly,firmware-$(BOARD)) sh -e -c ' \
 		env $(MPY_ENV) PICO_SDK_PATH= cmake -S $(MICROPYTHON)/ports/rp2 -B $(FIRMWARE_BUILD) \
