@@ -101,6 +101,22 @@ emulator: ## the RP2040 emulator for --port emu:rp2040, and the firmware it runs
 firmware-check: firmware ## the flash and RAM use of BOARD against its budget
 	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf --check
 
+# --- the engine as a native module --------------------------------------------------------------
+
+NATMOD_ARCHS := armv6m armv7m armv7emsp rv32imc xtensawin x64
+NATMOD_BUILD = $(abspath $(BUILD))/natmod-build/$(ARCH)
+
+.PHONY: natmod
+natmod: $(MPY_CROSS) $(PYTHON_READY) ## the engine as a native module for ARCH, in build/natmod/ARCH
+	@[ -n "$(filter $(ARCH),$(NATMOD_ARCHS))" ] || { echo "no ARCH '$(ARCH)': there are $(NATMOD_ARCHS)"; exit 1; }
+	@boards/setup.sh natmod $(ARCH)
+	@mkdir -p $(NATMOD_BUILD)
+	$(call quietly,natmod-$(ARCH)) env PATH="$(abspath $(BUILD))/xtensa/bin:$$PATH" $(MAKE) --no-print-directory \
+		-C $(NATMOD_BUILD) -f $(CURDIR)/usermod_c/natmod/Makefile MPY_DIR=$(MICROPYTHON) ARCH=$(ARCH) \
+		PYTHON=$(abspath $(PY)) MPY_CROSS=$(MPY_CROSS) NATMOD_CFLAGS="$(NATMOD_CFLAGS)"
+	@$(PY) usermod_c/natmod/package.py $(NATMOD_BUILD)/_microtrain.mpy $(MPY_CROSS) $(BUILD)/natmod/$(ARCH)
+	@echo "$(BUILD)/natmod/$(ARCH)/_microtrain.mpy: $$(wc -c <$(BUILD)/natmod/$(ARCH)/_microtrain.mpy) bytes"
+
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
@@ -163,7 +179,7 @@ test-all: $(READY) engine virtual32 emulator ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy
-	$(VENV)/bin/ruff check --config host/pyproject.toml host tests firmware boards
+	$(VENV)/bin/ruff check --config host/pyproject.toml host tests firmware boards usermod_c
 	$(VENV)/bin/mypy --config-file host/pyproject.toml host/microtrain
 
 .PHONY: size

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|natmod
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -240,6 +240,23 @@ setup_emulator() {
     echo "$RP2040JS_VERSION" >"$to/version"
 }
 
+# The compiler that makes a native module for an instruction set.
+setup_natmod() {
+    local missing=()
+    case ${1:-} in
+        arm*) command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi libnewlib-arm-none-eabi) ;;
+        rv32imc)
+            command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
+            [ -e /usr/lib/picolibc/riscv64-unknown-elf ] || missing+=(picolibc-riscv64-unknown-elf)
+            ;;
+        xtensawin)
+            PATH=$build/xtensa/bin:$PATH command -v xtensa-esp32-elf-gcc >/dev/null ||
+                die "no compiler xtensa-esp32-elf-gcc: it comes with ESP-IDF"
+            ;;
+    esac
+    [ ${#missing[@]} = 0 ] || need_packages "the compiler for ${1:-} is missing" "${missing[@]}"
+}
+
 mkdir -p "$build"
 # Two makes at once wait for each other.
 if command -v flock >/dev/null; then
@@ -247,6 +264,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | torch | npm | micropython | rp2 | emulator) "setup_$1" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator" ;;
+    tools | multilib | python | torch | npm | micropython | rp2 | emulator | natmod) "setup_$1" "${@:2}" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|natmod" ;;
 esac
