@@ -65,12 +65,13 @@ virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual3
 # --- firmware for boards ------------------------------------------------------------------------
 
 BOARDS := RPI_PICO RPI_PICO2
-ESP32_BOARDS := $(notdir $(wildcard boards/ESP32_*))
 BOARD ?= RPI_PICO
 FIRMWARE := $(BUILD)/firmware/$(BOARD)
 FIRMWARE_BUILD := $(abspath $(BUILD))/firmware-build/$(BOARD)
 UF2_FAMILY_RPI_PICO := 0xe48bff56
 UF2_FAMILY_RPI_PICO2 := 0xe48bff59
+
+ESP32_BOARDS := $(notdir $(wildcard boards/ESP32_*))
 
 .PHONY: firmware firmware-check
 ifneq ($(filter $(BOARD),$(ESP32_BOARDS)),)

@@ -56,6 +56,23 @@ setup_multilib() {
     rm -f "$build/multilib-check"
 }
 
+# The compiler that makes a native module for an instruction set.
+setup_natmod() {
+    local missing=()
+    case ${1:-} in
+        arm*) command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi libnewlib-arm-none-eabi) ;;
+        rv32imc)
+            command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
+            [ -e /usr/lib/picolibc/riscv64-unknown-elf ] || missing+=(picolibc-riscv64-unknown-elf)
+            ;;
+        xtensawin)
+            PATH=$build/xtensa/bin:$PATH command -v xtensa-esp32-elf-gcc >/dev/null ||
+                die "no compiler xtensa-esp32-elf-gcc: it comes with ESP-IDF"
+            ;;
+    esac
+    [ ${#missing[@]} = 0 ] || need_packages "the compiler for ${1:-} is missing" "${missing[@]}"
+}
+
 setup_python() {
     setup_tools
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
@@ -238,23 +255,6 @@ setup_emulator() {
     check_sha256 "$to/$archive" "$RP2040JS_SHA256"
     tar -xf "$to/$archive" -C "$to/node_modules/rp2040js" --strip-components=1
     echo "$RP2040JS_VERSION" >"$to/version"
-}
-
-# The compiler that makes a native module for an instruction set.
-setup_natmod() {
-    local missing=()
-    case ${1:-} in
-        arm*) command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi libnewlib-arm-none-eabi) ;;
-        rv32imc)
-            command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
-            [ -e /usr/lib/picolibc/riscv64-unknown-elf ] || missing+=(picolibc-riscv64-unknown-elf)
-            ;;
-        xtensawin)
-            PATH=$build/xtensa/bin:$PATH command -v xtensa-esp32-elf-gcc >/dev/null ||
-                die "no compiler xtensa-esp32-elf-gcc: it comes with ESP-IDF"
-            ;;
-    esac
-    [ ${#missing[@]} = 0 ] || need_packages "the compiler for ${1:-} is missing" "${missing[@]}"
 }
 
 mkdir -p "$build"
