@@ -71,9 +71,16 @@ FIRMWARE_BUILD := $(abspath $(BUILD))/firmware-build/$(BOARD)
 UF2_FAMILY_RPI_PICO := 0xe48bff56
 UF2_FAMILY_RPI_PICO2 := 0xe48bff59
 
+ESP32_BOARDS := $(notdir $(wildcard boards/ESP32_*))
+
 .PHONY: firmware firmware-check
+ifneq ($(filter $(BOARD),$(ESP32_BOARDS)),)
+# With ESP-IDF; VARIANT= names one of the board's variants.
+firmware:
+	@boards/esp32.sh $(BOARD) $(VARIANT)
+else
 firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
-	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS)"; exit 1; }
+	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS) $(ESP32_BOARDS)"; exit 1; }
 	@boards/setup.sh rp2
 	$(call quietly,firmware-$(BOARD)) sh -e -c ' \
 		env $(MPY_ENV) PICO_SDK_PATH= cmake -S $(MICROPYTHON)/ports/rp2 -B $(FIRMWARE_BUILD) \
@@ -85,6 +92,7 @@ firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
 		python3 $(MICROPYTHON)/tools/uf2conv.py -c -b 0x10000000 -f $(UF2_FAMILY_$(BOARD)) \
 			-o $(FIRMWARE)/firmware.uf2 $(FIRMWARE)/firmware.bin'
 	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf
+endif
 
 .PHONY: emulator
 emulator: ## the RP2040 emulator for --port emu:rp2040, and the firmware it runs
@@ -93,6 +101,22 @@ emulator: ## the RP2040 emulator for --port emu:rp2040, and the firmware it runs
 
 firmware-check: firmware ## the flash and RAM use of BOARD against its budget
 	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf --check
+
+# --- the engine as a native module --------------------------------------------------------------
+
+NATMOD_ARCHS := armv6m armv7m armv7emsp rv32imc xtensawin x64
+NATMOD_BUILD = $(abspath $(BUILD))/natmod-build/$(ARCH)
+
+.PHONY: natmod
+natmod: $(MPY_CROSS) $(PYTHON_READY) ## the engine as a native module for ARCH, in build/natmod/ARCH
+	@[ -n "$(filter $(ARCH),$(NATMOD_ARCHS))" ] || { echo "no ARCH '$(ARCH)': there are $(NATMOD_ARCHS)"; exit 1; }
+	@boards/setup.sh natmod $(ARCH)
+	@mkdir -p $(NATMOD_BUILD)
+	$(call quietly,natmod-$(ARCH)) env PATH="$(abspath $(BUILD))/xtensa/bin:$$PATH" $(MAKE) --no-print-directory \
+		-C $(NATMOD_BUILD) -f $(CURDIR)/usermod_c/natmod/Makefile MPY_DIR=$(MICROPYTHON) ARCH=$(ARCH) \
+		PYTHON=$(abspath $(PY)) MPY_CROSS=$(MPY_CROSS) NATMOD_CFLAGS="$(NATMOD_CFLAGS)"
+	@$(PY) usermod_c/natmod/package.py $(NATMOD_BUILD)/_microtrain.mpy $(MPY_CROSS) $(BUILD)/natmod/$(ARCH)
+	@echo "$(BUILD)/natmod/$(ARCH)/_microtrain.mpy: $$(wc -c <$(BUILD)/natmod/$(ARCH)/_microtrain.mpy) bytes"
 
 # --- the engine as a shared library -------------------------------------------------------------
 
@@ -156,7 +180,7 @@ test-all: $(READY) engine virtual32 emulator ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy
-	$(VENV)/bin/ruff check --config host/pyproject.toml host tests firmware boards
+	$(VENV)/bin/ruff check --config host/pyproject.toml host tests firmware boards usermod_c
 	$(VENV)/bin/mypy --config-file host/pyproject.toml host/microtrain
 
 .PHONY: size

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|natmod
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -43,8 +43,6 @@ setup_tools() {
     command -v "$python" >/dev/null || missing+=(python3)
     "$python" -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} = 0 ] || need_packages "build tools are missing" "${missing[@]}"
-    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-        die "$python is $("$python" -V), microtrain needs Python 3.11 or newer: set PYTHON"
 }
 
 # A compiler that makes 32-bit programs, which show that results do not depend on the word size.
@@ -58,8 +56,27 @@ setup_multilib() {
     rm -f "$build/multilib-check"
 }
 
+# The compiler that makes a native module for an instruction set.
+setup_natmod() {
+    local missing=()
+    case ${1:-} in
+        arm*) command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi libnewlib-arm-none-eabi) ;;
+        rv32imc)
+            command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
+            [ -e /usr/lib/picolibc/riscv64-unknown-elf ] || missing+=(picolibc-riscv64-unknown-elf)
+            ;;
+        xtensawin)
+            PATH=$build/xtensa/bin:$PATH command -v xtensa-esp32-elf-gcc >/dev/null ||
+                die "no compiler xtensa-esp32-elf-gcc: it comes with ESP-IDF"
+            ;;
+    esac
+    [ ${#missing[@]} = 0 ] || need_packages "the compiler for ${1:-} is missing" "${missing[@]}"
+}
+
 setup_python() {
     setup_tools
+    "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+        die "$python is $("$python" -V), microtrain needs Python 3.11 or newer: set PYTHON"
     local venv=$root/.venv
     if [ ! -x "$venv/bin/python" ]; then
         say "making .venv with $("$python" -V)"
@@ -247,6 +264,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | torch | npm | micropython | rp2 | emulator) "setup_$1" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator" ;;
+    tools | multilib | python | torch | npm | micropython | rp2 | emulator | natmod) "setup_$1" "${@:2}" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|natmod" ;;
 esac

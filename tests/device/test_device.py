@@ -1,5 +1,6 @@
 """The scripts of this folder, run on the virtual boards, or on the board that the environment
-variable MICROTRAIN_TEST_PORT names."""
+variable MICROTRAIN_TEST_PORT names. PORT+ARCH is that board with the engine as a native module for
+ARCH, from build/natmod/ARCH, in place of the firmware's own."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from microtrain.link import Device, open_device
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "firmware" / "README.md"
-PORTS = os.environ.get("MICROTRAIN_TEST_PORT", "virtual virtual32").split()
+PORTS = os.environ.get("MICROTRAIN_TEST_PORT", "virtual virtual32 virtual+x64").split()
 SCRIPTS = sorted(
     path.stem for path in HERE.glob("*.py")
     if path.stem not in ("checks", "fingerprint", Path(__file__).stem)
@@ -27,6 +28,8 @@ RESETS = 3 if IS_SLOW else 20
 EPOCHS = 2 if IS_SLOW else 32
 SILENCE_S = 240 if IS_SLOW else 60
 HEAP = 256 << 10  # what is left on a Raspberry Pi Pico, on 64-bit objects twice as large
+NATMOD = HERE.parents[1] / "build" / "natmod"
+USE_NATIVE = b"import sys, native\nsys.modules['_microtrain'] = native\n"
 
 
 @pytest.fixture(scope="module", params=PORTS)
@@ -34,8 +37,9 @@ def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
           ) -> Iterator[Device]:  # fmt: skip
     files = tmp_path_factory.mktemp("files")
     tiny_net.write_all(files)
+    port, _, arch = request.param.partition("+")
     try:
-        device = open_device(request.param, heap=HEAP)
+        device = open_device(port, heap=HEAP)
     except DeviceError as error:
         if request.param == "virtual32" and os.environ.get("CI") != "true":
             pytest.skip(str(error))
@@ -43,6 +47,11 @@ def board(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with device:
         for path in [*files.glob("*.mt?"), HERE / "checks.py"]:
             device.push(path, f"/{path.name}")
+        if arch:
+            device.push(NATMOD / arch / "_microtrain.mpy", "/native.mpy")
+            device.write("/boot.py", USE_NATIVE)
+            device.reset()
+            assert device.eval("__import__('_microtrain').__file__") == "native.mpy"
         yield device
 
 

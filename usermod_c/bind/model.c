@@ -28,8 +28,8 @@ static mp_obj_t tensor_tuple(const mt_tensor_t *t) {
     return mp_obj_new_tuple(MP_ARRAY_SIZE(items), items);
 }
 
-static qstr kind_name(uint8_t kind) {
-    static const qstr names[] = {
+qstr microtrain_kind_name(uint32_t kind) {
+    const qstr names[] = {
         MP_QSTR_, MP_QSTR_conv2d, MP_QSTR_depthwise_conv2d, MP_QSTR_linear, MP_QSTR_add, MP_QSTR_average_pool, MP_QSTR_max_pool, MP_QSTR_mean,
         MP_QSTR_pad, MP_QSTR_reshape, MP_QSTR_softmax, MP_QSTR_requantize,
     };
@@ -45,7 +45,7 @@ static mp_obj_t model_op(mp_obj_t self_in, mp_obj_t index_in) {
     const char *name = mt_op_name(m, i);
     mp_obj_t shape[] = {MP_OBJ_NEW_SMALL_INT(out->h), MP_OBJ_NEW_SMALL_INT(out->w), mp_obj_new_int_from_uint(out->c)};
     mp_obj_t items[] = {
-        mp_obj_new_str(name, strlen(name)), MP_OBJ_NEW_QSTR(kind_name(op->kind)), mp_obj_new_tuple(3, shape),
+        mp_obj_new_str(name, strlen(name)), MP_OBJ_NEW_QSTR(microtrain_kind_name(op->kind)), mp_obj_new_tuple(3, shape),
         mp_obj_new_int_from_uint(op->kind == MT_LINEAR ? mt_tensor_size(in) : in->c), mp_obj_new_int_from_ull(mt_op_macs(m, i)),
         MP_OBJ_NEW_SMALL_INT(op->kernel_h * op->kernel_w),
     };
@@ -59,25 +59,18 @@ static void model_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     if (dest[0] != MP_OBJ_NULL) {
         return;
     }
-    switch (attr) {
-        case MP_QSTR_input:
-            dest[0] = tensor_tuple(&m->tensors[m->input]);
-            break;
-        case MP_QSTR_output:
-            dest[0] = tensor_tuple(&m->tensors[m->output]);
-            break;
-        case MP_QSTR_meta:
-            dest[0] = mp_obj_new_str((const char *)m->base + m->meta, m->meta_length);
-            break;
-        case MP_QSTR_sha256:
-            dest[0] = mp_obj_new_bytes(m->base + 16, 32);
-            break;
-        case MP_QSTR_length:
-            dest[0] = mp_obj_new_int_from_uint(m->length);
-            break;
-        default:
-            dest[1] = MP_OBJ_SENTINEL; // a method
-            break;
+    if (attr == MP_QSTR_input) {
+        dest[0] = tensor_tuple(&m->tensors[m->input]);
+    } else if (attr == MP_QSTR_output) {
+        dest[0] = tensor_tuple(&m->tensors[m->output]);
+    } else if (attr == MP_QSTR_meta) {
+        dest[0] = mp_obj_new_str((const char *)m->base + m->meta, m->meta_length);
+    } else if (attr == MP_QSTR_sha256) {
+        dest[0] = mp_obj_new_bytes(m->base + 16, 32);
+    } else if (attr == MP_QSTR_length) {
+        dest[0] = mp_obj_new_int_from_uint(m->length);
+    } else {
+        dest[1] = MP_OBJ_SENTINEL; // a method
     }
 }
 
@@ -86,10 +79,7 @@ static mp_obj_t model_unary_op(mp_unary_op_t op, mp_obj_t self_in) {
     return op == MP_UNARY_OP_LEN ? MP_OBJ_NEW_SMALL_INT(self->model.op_count) : MP_OBJ_NULL;
 }
 
-static const mp_rom_map_elem_t model_locals_table[] = {
-    {MP_ROM_QSTR(MP_QSTR_op), MP_ROM_PTR(&model_op_obj)},
-};
-static MP_DEFINE_CONST_DICT(model_locals, model_locals_table);
+MICROTRAIN_DICT(model_locals, {MP_ROM_QSTR(MP_QSTR_op), MP_ROM_PTR(&model_op_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_model_type, MP_QSTR_Model, MP_TYPE_FLAG_NONE, make_new, model_make_new, attr, model_attr, unary_op,
-    model_unary_op, locals_dict, &model_locals);
+    model_unary_op, locals_dict, MICROTRAIN_DICT_ADDRESS(model_locals));

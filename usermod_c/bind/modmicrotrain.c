@@ -19,6 +19,9 @@ MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *e) 
             mp_raise_ValueError(MP_ERROR_TEXT("image not at a multiple of 4: put it into ROMFS with `microtrain push`, or copy it into a bytearray"));
         case MT_ERR_UNSUPPORTED:
             mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: operator kind %u is unknown to this firmware"), op, have);
+        case MT_ERR_LEFT_OUT:
+            mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: operator %q was left out of this build: use one that has it"), op,
+                microtrain_kind_name(have));
         case MT_ERR_SCHEME:
             mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("%s: the scheme does not fit this operator (%u asked, %u possible)"), op, have, need);
         case MT_ERR_MEMORY:
@@ -46,7 +49,7 @@ void *microtrain_as(mp_obj_t o, const mp_obj_type_t *type) {
     return MP_OBJ_TO_PTR(o);
 }
 
-static const mp_rom_map_elem_t microtrain_globals_table[] = {
+MICROTRAIN_DICT(microtrain_globals,
     {MP_ROM_QSTR(MP_QSTR___name__), MP_ROM_QSTR(MP_QSTR__microtrain)},
     {MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&microtrain_model_type)},
     {MP_ROM_QSTR(MP_QSTR_Plan), MP_ROM_PTR(&microtrain_plan_type)},
@@ -54,13 +57,13 @@ static const mp_rom_map_elem_t microtrain_globals_table[] = {
     {MP_ROM_QSTR(MP_QSTR_ABI), MP_ROM_INT(MICROTRAIN_ABI)},
     {MP_ROM_QSTR(MP_QSTR_FORMAT), MP_ROM_INT(MT_VERSION_MAJOR)},
     {MP_ROM_QSTR(MP_QSTR_CROSS_ENTROPY), MP_ROM_INT(MT_LOSS_CROSS_ENTROPY)},
-    {MP_ROM_QSTR(MP_QSTR_MSE), MP_ROM_INT(MT_LOSS_MSE)},
-};
-static MP_DEFINE_CONST_DICT(microtrain_globals, microtrain_globals_table);
+    {MP_ROM_QSTR(MP_QSTR_MSE), MP_ROM_INT(MT_LOSS_MSE)});
 
+#ifndef MICROPY_ENABLE_DYNRUNTIME // a native module is made by natmod/mpy_init.c
 const mp_obj_module_t microtrain_module = {
     .base = {&mp_type_module},
-    .globals = (mp_obj_dict_t *)&microtrain_globals,
+    .globals = MICROTRAIN_DICT_ADDRESS(microtrain_globals),
 };
 
 MP_REGISTER_MODULE(MP_QSTR__microtrain, microtrain_module);
+#endif

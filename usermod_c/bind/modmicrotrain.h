@@ -12,6 +12,14 @@
 // Of _microtrain towards Python and the host: raise it when a name, an argument or the meaning of either changes.
 #define MICROTRAIN_ABI 1
 
+// A dict of constants and its address. A native module (natmod/runtime.h), whose names are numbered when it is loaded, makes it then.
+#ifndef MICROTRAIN_DICT
+#define MICROTRAIN_DICT(name, ...) \
+    static const mp_rom_map_elem_t name##_table[] = {__VA_ARGS__}; \
+    static MP_DEFINE_CONST_DICT(name, name##_table)
+#define MICROTRAIN_DICT_ADDRESS(name) (mp_obj_dict_t *)&name
+#endif
+
 typedef struct {
     mp_obj_base_t base;
     mt_model_t model;
@@ -34,6 +42,8 @@ extern const mp_obj_type_t microtrain_session_type;
 int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, void *work, mt_error_t *error);
 // Raises the exception that fits, with the operator's name, the numbers, and what to do. `model` may be NULL.
 MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *error);
+// An operator's name, as in the image's specification; `kind` is one of enum mt_kind.
+qstr microtrain_kind_name(uint32_t kind);
 // `o` as a type of this module, or TypeError.
 void *microtrain_as(mp_obj_t o, const mp_obj_type_t *type);
 

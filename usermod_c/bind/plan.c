@@ -124,10 +124,9 @@ static mp_obj_t plan_info(mp_obj_t self_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(plan_info_obj, plan_info);
 
-static const mp_rom_map_elem_t plan_locals_table[] = {
+MICROTRAIN_DICT(plan_locals,
     {MP_ROM_QSTR(MP_QSTR_layer), MP_ROM_PTR(&plan_layer_obj)},
-    {MP_ROM_QSTR(MP_QSTR_info), MP_ROM_PTR(&plan_info_obj)},
-};
-static MP_DEFINE_CONST_DICT(plan_locals, plan_locals_table);
+    {MP_ROM_QSTR(MP_QSTR_info), MP_ROM_PTR(&plan_info_obj)});
 
-MP_DEFINE_CONST_OBJ_TYPE(microtrain_plan_type, MP_QSTR_Plan, MP_TYPE_FLAG_NONE, make_new, plan_make_new, locals_dict, &plan_locals);
+MP_DEFINE_CONST_OBJ_TYPE(microtrain_plan_type, MP_QSTR_Plan, MP_TYPE_FLAG_NONE, make_new, plan_make_new, locals_dict, 
+    MICROTRAIN_DICT_ADDRESS(plan_locals));

@@ -349,15 +349,13 @@ static void session_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     }
 }
 
-static const mp_rom_map_elem_t session_locals_table[] = {
+MICROTRAIN_DICT(session_locals,
     {MP_ROM_QSTR(MP_QSTR_forward), MP_ROM_PTR(&session_forward_obj)}, {MP_ROM_QSTR(MP_QSTR_loss), MP_ROM_PTR(&session_loss_obj)},
     {MP_ROM_QSTR(MP_QSTR_backward), MP_ROM_PTR(&session_backward_obj)}, {MP_ROM_QSTR(MP_QSTR_step), MP_ROM_PTR(&session_step_obj)},
     {MP_ROM_QSTR(MP_QSTR_score), MP_ROM_PTR(&session_score_obj)}, {MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&session_stats_obj)},
     {MP_ROM_QSTR(MP_QSTR_argmax), MP_ROM_PTR(&session_argmax_obj)}, {MP_ROM_QSTR(MP_QSTR_output), MP_ROM_PTR(&session_output_obj)},
     {MP_ROM_QSTR(MP_QSTR_state), MP_ROM_PTR(&session_state_obj)}, {MP_ROM_QSTR(MP_QSTR_refresh), MP_ROM_PTR(&session_refresh_obj)},
-    {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)},
-};
-static MP_DEFINE_CONST_DICT(session_locals, session_locals_table);
+    {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_session_type, MP_QSTR_Session, MP_TYPE_FLAG_NONE, make_new, session_make_new, attr, session_attr,
-    locals_dict, &session_locals);
+    locals_dict, MICROTRAIN_DICT_ADDRESS(session_locals));

@@ -33,6 +33,7 @@ enum mt_code {
     MT_ERR_NO_LOSS = -12, // the session was planned without a loss, or with the other one
     MT_ERR_HEAD = -13, // new head on a network that does not end in a linear operator
     MT_ERR_VALUE = -14, // a parameter is not finite or out of range
+    MT_ERR_LEFT_OUT = -15, // operator kind that this build leaves out (operators.h); have: the kind
 };
 
 typedef struct {

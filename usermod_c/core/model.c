@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "error.h"
+#include "operators.h"
 #include "sha256.h"
 
 #define HEADER_BYTES 96
@@ -121,11 +122,14 @@ static bool is_made(const uint32_t *made, uint32_t tensor) {
 
 static int read_op(const mt_model_t *m, int32_t index, const uint32_t *made, mt_error_t *error) {
     const mt_op_t *op = &m->ops[index];
+    if (op->name < HEADER_BYTES || op->name >= m->length || !memchr(m->base + op->name, 0, m->length - op->name < 64 ? m->length - op->name : 64)) {
+        return mt_fail(error, MT_ERR_CORRUPT, index, 28, op->name);
+    }
     if (op->kind < MT_CONV2D || op->kind > MT_REQUANTIZE) {
         return mt_fail(error, MT_ERR_UNSUPPORTED, index, MT_REQUANTIZE, op->kind);
     }
-    if (op->name < HEADER_BYTES || op->name >= m->length || !memchr(m->base + op->name, 0, m->length - op->name < 64 ? m->length - op->name : 64)) {
-        return mt_fail(error, MT_ERR_CORRUPT, index, 28, op->name);
+    if (!mt_is_built(op->kind)) {
+        return mt_fail(error, MT_ERR_LEFT_OUT, index, 0, op->kind);
     }
     uint32_t inputs = op->kind == MT_ADD ? 2 : 1;
     for (uint32_t k = 0; k < 2; k++) {

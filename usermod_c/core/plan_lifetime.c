@@ -1,5 +1,6 @@
 #include "planner.h"
 
+#include "operators.h"
 #include "gradient.h"
 #include "operand.h"
 #include "ops/pool.h"
@@ -29,7 +30,7 @@ static uint32_t backward_scratch(const planner_t *p, uint32_t index) {
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
     bool mixed = plan->flags & MT_F_COMPACT, below = plan->flags & MT_F_GRAD_IN0;
     uint32_t input = 0, update = 0;
-    switch (op->kind) {
+    switch (mt_built_kind(op)) {
         case MT_LINEAR:
         case MT_CONV2D:
             if (plan->flags & MT_F_LOGITS) {
@@ -153,7 +154,7 @@ static uint32_t forward_scratch(const planner_t *p, uint32_t index) {
     const mt_op_plan_t *plan = &p->plan->ops[index];
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
     bool mixed = plan->flags & MT_F_COMPACT;
-    switch (p->m->ops[index].kind) {
+    switch (mt_built_kind(&p->m->ops[index])) {
         case MT_CONV2D:
         case MT_LINEAR:
             return plan->flags & MT_F_LOGITS ? mt_head_forward_scratch(&w, mixed) : mt_conv2d_forward_scratch(&w, mixed);

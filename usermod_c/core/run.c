@@ -1,6 +1,7 @@
 // Executes a plan: forward, loss, and backward with the update of every layer as its gradient arrives.
 #include <string.h>
 
+#include "operators.h"
 #include "fixed.h"
 #include "gradient.h"
 #include "microtrain.h"
@@ -56,7 +57,7 @@ static void forward_op(const mt_session_t *s, uint32_t index) {
     int8_t *y = mt_arena_at(s, p->out);
     void *scratch = mt_arena_at(s, p->scratch_forward);
     mt_window_t w = mt_operand_window(s->model, index, p, s->classes);
-    switch (op->kind) {
+    switch (mt_built_kind(op)) {
         case MT_LINEAR:
             if (p->flags & MT_F_LOGITS) {
                 mt_head_t head = mt_operand_head(s, index);
@@ -315,7 +316,8 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
         return;
     }
     backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], mt_arena_at(s, p->scratch_backward)};
-    switch (s->model->ops[i].kind) {
+    unsigned kind = mt_built_kind(&s->model->ops[i]);
+    switch (kind) {
         case MT_LINEAR:
         case MT_CONV2D:
             if (p->flags & MT_F_LOGITS) {
@@ -330,7 +332,7 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
         case MT_AVERAGE_POOL:
         case MT_MAX_POOL:
         case MT_MEAN:
-            backward_pool(&b, s->model->ops[i].kind == MT_MAX_POOL);
+            backward_pool(&b, kind == MT_MAX_POOL);
             break;
         default:
             for (uint32_t k = 0; k < 2; k++) {

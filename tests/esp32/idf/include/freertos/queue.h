@@ -1,0 +1,3 @@
+// Nothing of it is used by headers.
+#pragma once
+#include "freertos/FreeRTOS.h"
