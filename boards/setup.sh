@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -240,6 +240,20 @@ setup_emulator() {
     echo "$RP2040JS_VERSION" >"$to/version"
 }
 
+# QEMU, and the compilers of the boards that run in it.
+setup_qemu() {
+    setup_micropython
+    local missing=()
+    command -v qemu-system-arm >/dev/null || missing+=(qemu-system-arm)
+    command -v qemu-system-riscv32 >/dev/null || missing+=(qemu-system-misc)
+    command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi)
+    command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
+    dpkg -s picolibc-riscv64-unknown-elf >/dev/null 2>&1 || ! command -v dpkg >/dev/null ||
+        missing+=(picolibc-riscv64-unknown-elf)
+    [ ${#missing[@]} = 0 ] ||
+        need_packages "QEMU or a compiler is missing" --no-install-recommends "${missing[@]}"
+}
+
 mkdir -p "$build"
 # Two makes at once wait for each other.
 if command -v flock >/dev/null; then
@@ -247,6 +261,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | torch | npm | micropython | rp2 | emulator) "setup_$1" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator" ;;
+    tools | multilib | python | torch | npm | micropython | rp2 | emulator | qemu) "setup_$1" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu" ;;
 esac

@@ -10,6 +10,7 @@ from serial.tools import list_ports
 from microtrain.errors import DeviceError
 from microtrain.link.board_process import BoardProcess
 from microtrain.link.emulated import EmulatedRP2040
+from microtrain.link.qemu import MACHINES, QemuBoard
 from microtrain.link.transport import Device
 from microtrain.link.virtual import VirtualBoard, firmware_path
 
@@ -29,10 +30,9 @@ USB_NAMES: dict[tuple[int, int | None], str] = {
     (0x239A, None): "Adafruit board",
 }
 
-# Boards in software: those that run now, and those that are only named.
+# Boards in software.
 VIRTUAL = ("virtual", "virtual32")
-EMULATED = ("emu:rp2040",)
-PLANNED = ("qemu:cortex-m3", "qemu:cortex-m33", "qemu:rv32", "qemu:xtensa")
+EMULATED = ("emu:rp2040", *MACHINES)
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,11 @@ def connected_ports() -> list[ConnectedPort]:
 def start_board(port: str, folder: Path | None = None, *, heap: int = 64 << 20) -> BoardProcess:
     """Start the board in software that `port` names (one of VIRTUAL or EMULATED).
 
-    folder: see VirtualBoard and EmulatedRP2040. heap: of a virtual board. Raises DeviceError.
+    folder: see VirtualBoard, EmulatedRP2040 and QemuBoard. heap: of a virtual board. Raises
+    DeviceError.
     """
+    if port in MACHINES:
+        return QemuBoard(port, folder)
     if port in EMULATED:
         return EmulatedRP2040(folder)
     firmware = firmware_path(32 if port == "virtual32" else 64)
@@ -94,10 +97,8 @@ def open_device(
             raise
         device.on_close(board.close)
         return device
-    if port in PLANNED:
-        raise DeviceError(f"{port} is not available in this version: use virtual or a serial port")
     if ":" in port and not Path(port).exists() and "://" not in port:
-        names = ", ".join((*VIRTUAL, *EMULATED, *PLANNED))
+        names = ", ".join((*VIRTUAL, *EMULATED))
         raise DeviceError(f"no target {port}: there are {names} and serial ports")
     if port.startswith("/dev/") and not Path(port).exists():
         raise DeviceError(f"no serial port {port}: `microtrain boards` lists what is connected")
