@@ -64,7 +64,7 @@ virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual3
 
 # --- firmware for boards ------------------------------------------------------------------------
 
-QEMU_BOARDS := QEMU_CORTEX_M3 QEMU_RV32
+QEMU_BOARDS := QEMU_CORTEX_M3 QEMU_CORTEX_M33 QEMU_RV32
 BOARDS := RPI_PICO RPI_PICO2 $(QEMU_BOARDS)
 BOARD ?= RPI_PICO
 FIRMWARE := $(BUILD)/firmware/$(BOARD)

@@ -1,4 +1,5 @@
-// Arm's MPS2 boards: serial port, counter, sleep and reset. The board's makefile gives the addresses.
+// Arm's MPS2 boards: serial port, counter, sleep and reset. The board's
+// mpconfigboard.mk gives the addresses.
 
 #include "py/mpconfig.h"
 #include "board.h"
@@ -8,10 +9,9 @@ typedef struct {
     volatile uint32_t DATA, STATE, CTRL, INTSTATUS, BAUDDIV;
 } uart_t;
 #define UART ((uart_t *)BOARD_UART)
-enum { TX_FULL = 1, RX_FULL = 2 };               // of STATE
+enum { TX_FULL = 1, RX_FULL = 2 }; // of STATE
 enum { TX_ENABLE = 1, RX_ENABLE = 2, RX_INTERRUPT = 8 }; // of CTRL
-enum { RX_INTERRUPTED = 2 };                     // of INTSTATUS
-#define UART_RX_IRQ (0)                          // the first of the board
+enum { RX_INTERRUPTED = 2 }; // of INTSTATUS
 
 typedef struct {
     volatile uint32_t CTRL, VALUE, RELOAD, INTSTATUS;
@@ -20,8 +20,8 @@ typedef struct {
 
 #define CPACR (*(volatile uint32_t *)0xe000ed88)
 #define AIRCR (*(volatile uint32_t *)0xe000ed0c)
-#define NVIC_ISER0 (*(volatile uint32_t *)0xe000e100)
-#define NVIC_ICPR0 (*(volatile uint32_t *)0xe000e280)
+#define NVIC_ISER ((volatile uint32_t *)0xe000e100)
+#define NVIC_ICPR ((volatile uint32_t *)0xe000e280)
 
 // Called by the port's start-up code before anything else.
 void uart_init(void) {
@@ -33,7 +33,7 @@ void uart_init(void) {
     __asm__ volatile ("cpsid i");
     UART->BAUDDIV = 16;
     UART->CTRL = TX_ENABLE | RX_ENABLE | RX_INTERRUPT;
-    NVIC_ISER0 = 1 << UART_RX_IRQ;
+    NVIC_ISER[BOARD_UART_RX_IRQ / 32] = 1 << BOARD_UART_RX_IRQ % 32;
     COUNTER->RELOAD = 0xffffffff;
     COUNTER->VALUE = 0xffffffff;
     COUNTER->CTRL = 1;
@@ -58,7 +58,7 @@ void uart_tx_strn(const char *data, size_t len) {
 
 void board_wait_for_rx(void) {
     UART->INTSTATUS = RX_INTERRUPTED;
-    NVIC_ICPR0 = 1 << UART_RX_IRQ;
+    NVIC_ICPR[BOARD_UART_RX_IRQ / 32] = 1 << BOARD_UART_RX_IRQ % 32;
     if (!(UART->STATE & RX_FULL)) {
         __asm__ volatile ("wfi");
     }

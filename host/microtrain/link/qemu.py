@@ -25,6 +25,9 @@ MACHINES = {
     "qemu:cortex-m3": Machine(
         "QEMU_CORTEX_M3", "qemu-system-arm", ("-machine", "mps2-an385"), "qemu-system-arm"
     ),
+    "qemu:cortex-m33": Machine(
+        "QEMU_CORTEX_M33", "qemu-system-arm", ("-machine", "mps2-an505"), "qemu-system-arm"
+    ),
     "qemu:rv32": Machine(
         "QEMU_RV32", "qemu-system-riscv32", ("-machine", "virt", "-bios", "none"),
         "qemu-system-misc",
