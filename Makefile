@@ -64,7 +64,7 @@ virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual3
 
 # --- firmware for boards ------------------------------------------------------------------------
 
-QEMU_BOARDS := QEMU_CORTEX_M3 QEMU_CORTEX_M33 QEMU_RV32
+QEMU_BOARDS := QEMU_CORTEX_M3 QEMU_CORTEX_M33 QEMU_RV32 QEMU_XTENSA
 BOARDS := RPI_PICO RPI_PICO2 $(QEMU_BOARDS)
 BOARD ?= RPI_PICO
 FIRMWARE := $(BUILD)/firmware/$(BOARD)
@@ -76,9 +76,9 @@ UF2_FAMILY_RPI_PICO2 := 0xe48bff59
 firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
 	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS)"; exit 1; }
 ifneq ($(filter $(BOARD),$(QEMU_BOARDS)),)
-	@boards/setup.sh qemu
+	@boards/setup.sh $(if $(filter QEMU_XTENSA,$(BOARD)),xtensa,qemu)
 	$(call quietly,firmware-$(BOARD)) sh -e -c ' \
-		env $(MPY_ENV) $(MAKE) --no-print-directory -C $(MICROPYTHON)/ports/qemu \
+		env $(MPY_ENV) $(MAKE) --no-print-directory -j2 -C $(MICROPYTHON)/ports/qemu \
 			BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(FIRMWARE_BUILD) \
 			USER_C_MODULES=$(CURDIR) MICROPY_MPYCROSS=$(MPY_CROSS); \
 		mkdir -p $(FIRMWARE); cp $(FIRMWARE_BUILD)/firmware.elf $(FIRMWARE)'

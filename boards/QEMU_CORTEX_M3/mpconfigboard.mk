@@ -8,6 +8,6 @@ CFLAGS += -DBOARD_UART=0x40004000 -DBOARD_UART_RX_IRQ=0 -DBOARD_TIMER=0x40000000
 MPY_CROSS_FLAGS += -march=armv7m
 
 SRC_BOARD_O = shared/runtime/gchelper_native.o shared/runtime/gchelper_thumb2.o
-SRC_C += boards/qemu/arm.c boards/qemu/semihosting.c
+SRC_C += $(addprefix boards/qemu/, arm.c semihosting.c)
 
 include $(BOARD_DIR)/../qemu/board.mk

@@ -9,6 +9,6 @@ CFLAGS += -DMICROPY_HW_MCU_NAME='"Cortex-M33"'
 CFLAGS += -DBOARD_UART=0x50200000 -DBOARD_UART_RX_IRQ=32 -DBOARD_TIMER=0x50000000 -DBOARD_TIMER_HZ=20000000
 MPY_CROSS_FLAGS += -march=armv7emsp
 
-SRC_C += boards/qemu/arm.c boards/qemu/semihosting.c shared/runtime/gchelper_generic.c
+SRC_C += $(addprefix boards/qemu/, arm.c semihosting.c) shared/runtime/gchelper_generic.c
 
 include $(BOARD_DIR)/../qemu/board.mk

@@ -33,6 +33,7 @@ void uart_init(void) {
     __asm__ volatile ("cpsid i");
     UART->BAUDDIV = 16;
     UART->CTRL = TX_ENABLE | RX_ENABLE | RX_INTERRUPT;
+    (void)UART->DATA; // makes QEMU look for input
     NVIC_ISER[BOARD_UART_RX_IRQ / 32] = 1 << BOARD_UART_RX_IRQ % 32;
     COUNTER->RELOAD = 0xffffffff;
     COUNTER->VALUE = 0xffffffff;

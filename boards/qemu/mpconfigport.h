@@ -17,6 +17,15 @@
 #define MICROPY_PY_MACHINE_INCLUDEFILE "boards/qemu/modmachine.c"
 #define MICROPY_VFS_ROM_IOCTL (1)
 
+#if defined(__XTENSA__)
+#define MICROPY_EMIT_XTENSAWIN (1)
+#define MICROPY_NLR_SETJMP (1)
+#undef UINT_FMT
+#undef INT_FMT
+#define UINT_FMT "%u"
+#define INT_FMT "%d"
+#endif
+
 // Ctrl-C is looked for where the VM jumps back, now and then (to read a register of an emulated
 // device takes long), and wherever code waits.
 void board_poll(void);

@@ -1,21 +1,15 @@
-// QEMU's RISC-V machine "virt": serial port, counters, sleep and reset.
+// QEMU's RISC-V machine "virt": counters, sleep and reset.
 
 #include "board.h"
 #include "uart.h"
+#include "uart_16550.h"
 
-typedef struct {
-    volatile uint8_t data, interrupts, fifo, line_control, modem_control, status;
-} uart_t;
-#define UART ((uart_t *)0x10000000)
-enum { RX_INTERRUPT = 1 };               // of interrupts
-enum { FIFO_ENABLE = 1 };                // of fifo
-enum { RX_READY = 0x01, TX_EMPTY = 0x20 }; // of status
 #define UART_IRQ (10)
 
 #define PLIC_PRIORITY ((volatile uint32_t *)0x0c000000)
 #define PLIC_ENABLE (*(volatile uint32_t *)0x0c002000)
 #define PLIC_CLAIM (*(volatile uint32_t *)0x0c200004)
-enum { EXTERNAL_INTERRUPT = 1 << 11 };   // of mie
+enum { EXTERNAL_INTERRUPT = 1 << 11 }; // of mie
 
 #define MTIME ((volatile uint32_t *)0x0200bff8)
 #define MTIME_HZ (10000000)
@@ -36,26 +30,12 @@ void uart_init(void) {
     __asm__ volatile ("csrw mie, %0" : : "r" (EXTERNAL_INTERRUPT));
     PLIC_PRIORITY[UART_IRQ] = 1;
     PLIC_ENABLE = 1 << UART_IRQ;
-    UART->fifo = FIFO_ENABLE;
-    UART->interrupts = RX_INTERRUPT;
-}
-
-int board_uart_rx(void) {
-    return UART->status & RX_READY ? UART->data : -1;
-}
-
-void board_uart_tx(const char *data, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        while (!(UART->status & TX_EMPTY)) {
-        }
-        UART->data = data[i];
-    }
+    uart_16550_init();
 }
 
 void board_wait_for_rx(void) {
-    // The interrupt stays pending for as long as a character waits.
     PLIC_CLAIM = PLIC_CLAIM;
-    if (!(UART->status & RX_READY)) {
+    if (!uart_16550_has_rx()) {
         __asm__ volatile ("wfi");
     }
 }

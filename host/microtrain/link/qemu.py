@@ -32,6 +32,10 @@ MACHINES = {
         "QEMU_RV32", "qemu-system-riscv32", ("-machine", "virt", "-bios", "none"),
         "qemu-system-misc",
     ),
+    "qemu:xtensa": Machine(
+        "QEMU_XTENSA", "qemu-system-xtensa",
+        ("-machine", "lx60", "-cpu", "de233_fpu", "-m", "64", "-nic", "none"), "qemu-system-misc",
+    ),
 }
 
 
@@ -72,7 +76,7 @@ class QemuBoard(EmulatorProcess):
         if shutil.which(machine.program) is None:
             raise DeviceError(
                 f"{name} needs {machine.program}: install QEMU (Debian's package "
-                f"{machine.package})"
+                f"{machine.package}), as `make qemu` does"
             )
         command = [
             machine.program, *machine.arguments, "-kernel", str(firmware), "-semihosting",
