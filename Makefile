@@ -64,7 +64,8 @@ virtual32: $(MPY_CROSS) ## the virtual board as a 32-bit program, build/virtual3
 
 # --- firmware for boards ------------------------------------------------------------------------
 
-BOARDS := RPI_PICO RPI_PICO2
+QEMU_BOARDS := QEMU_CORTEX_M3 QEMU_CORTEX_M33 QEMU_RV32 QEMU_XTENSA
+BOARDS := RPI_PICO RPI_PICO2 $(QEMU_BOARDS)
 BOARD ?= RPI_PICO
 FIRMWARE := $(BUILD)/firmware/$(BOARD)
 FIRMWARE_BUILD := $(abspath $(BUILD))/firmware-build/$(BOARD)
@@ -81,6 +82,14 @@ firmware:
 else
 firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
 	@[ -n "$(filter $(BOARD),$(BOARDS))" ] || { echo "no board $(BOARD): there are $(BOARDS) $(ESP32_BOARDS)"; exit 1; }
+ifneq ($(filter $(BOARD),$(QEMU_BOARDS)),)
+	@boards/setup.sh $(if $(filter QEMU_XTENSA,$(BOARD)),xtensa,qemu)
+	$(call quietly,firmware-$(BOARD)) sh -e -c ' \
+		env $(MPY_ENV) $(MAKE) --no-print-directory -j2 -C $(MICROPYTHON)/ports/qemu \
+			BOARD=$(BOARD) BOARD_DIR=$(CURDIR)/boards/$(BOARD) BUILD=$(FIRMWARE_BUILD) \
+			USER_C_MODULES=$(CURDIR) MICROPY_MPYCROSS=$(MPY_CROSS); \
+		mkdir -p $(FIRMWARE); cp $(FIRMWARE_BUILD)/firmware.elf $(FIRMWARE)'
+else
 	@boards/setup.sh rp2
 	$(call quietly,firmware-$(BOARD)) sh -e -c ' \
 		env $(MPY_ENV) PICO_SDK_PATH= cmake -S $(MICROPYTHON)/ports/rp2 -B $(FIRMWARE_BUILD) \
@@ -91,6 +100,7 @@ firmware: $(MPY_CROSS) ## the flashable image of BOARD, in build/firmware/BOARD
 		mkdir -p $(FIRMWARE); cp $(addprefix $(FIRMWARE_BUILD)/firmware.,elf bin) $(FIRMWARE); \
 		python3 $(MICROPYTHON)/tools/uf2conv.py -c -b 0x10000000 -f $(UF2_FAMILY_$(BOARD)) \
 			-o $(FIRMWARE)/firmware.uf2 $(FIRMWARE)/firmware.bin'
+endif
 	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf
 endif
 
@@ -98,6 +108,11 @@ endif
 emulator: ## the RP2040 emulator for --port emu:rp2040, and the firmware it runs
 	@boards/setup.sh emulator
 	@$(MAKE) --no-print-directory firmware BOARD=RPI_PICO
+
+.PHONY: qemu
+qemu: $(QEMU_BOARDS:%=qemu-%) ## the firmware of all boards in QEMU, for --port qemu:...
+$(QEMU_BOARDS:%=qemu-%): qemu-%: $(MPY_CROSS)
+	@$(MAKE) --no-print-directory firmware BOARD=$*
 
 firmware-check: firmware ## the flash and RAM use of BOARD against its budget
 	@python3 boards/footprint.py $(BOARD) $(FIRMWARE_BUILD)/firmware.elf --check
@@ -173,10 +188,10 @@ models: $(PYTHON_READY) ## model images of every network in ../shared/data, to b
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) engine virtual32 emulator ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 emulator qemu ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) engine virtual32 emulator ## the tests, slow ones too
+test-all: $(READY) engine virtual32 emulator qemu ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|natmod
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu|xtensa|natmod
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -257,6 +257,79 @@ setup_emulator() {
     echo "$RP2040JS_VERSION" >"$to/version"
 }
 
+# QEMU, and the compilers of the boards that run in it.
+setup_qemu() {
+    setup_micropython
+    local missing=()
+    command -v qemu-system-arm >/dev/null || missing+=(qemu-system-arm)
+    command -v qemu-system-riscv32 >/dev/null || missing+=(qemu-system-misc)
+    command -v arm-none-eabi-gcc >/dev/null || missing+=(gcc-arm-none-eabi)
+    command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
+    dpkg -s picolibc-riscv64-unknown-elf >/dev/null 2>&1 || ! command -v dpkg >/dev/null ||
+        missing+=(picolibc-riscv64-unknown-elf)
+    [ ${#missing[@]} = 0 ] ||
+        need_packages "QEMU or a compiler is missing" --no-install-recommends "${missing[@]}"
+}
+
+# Files of a Debian package's archive, by their names, into the current folder.
+# files_of_deb PACKAGE ARCHIVE FILE... where ARCHIVE is a pattern of a source archive in the package.
+files_of_archive() {
+    local archive=$1; shift
+    local patterns=() name
+    for name in "$@"; do
+        patterns+=("*/$name")
+    done
+    tar -xf "$archive" --transform='s,.*/,,' --wildcards "${patterns[@]}"
+}
+files_of_deb() {
+    local package=$1 inner=$2; shift 2
+    dpkg-deb --fsys-tarfile "$package" |
+        tar -x --transform='s,.*/,,' --wildcards "./usr/src/*/$inner"
+    # shellcheck disable=SC2086  # a pattern
+    files_of_archive $inner "$@"
+    # shellcheck disable=SC2086
+    rm -f $inner
+}
+
+# A compiler for the ESP32's kind of Xtensa processor, into build/xtensa: Debian's for the ESP8266,
+# and what boards/QEMU_XTENSA/toolchain makes of sources that Debian has. Half a minute, 160 MB to
+# download; only the files listed in sources.sha256 are used, and checked, whatever the packages'
+# version.
+setup_xtensa() {
+    setup_qemu
+    local kit=$root/boards/QEMU_XTENSA/toolchain to=$build/xtensa src=$build/apt/src
+    local missing=() version
+    command -v xtensa-lx106-elf-gcc >/dev/null || missing+=(gcc-xtensa-lx106)
+    command -v qemu-system-xtensa >/dev/null || missing+=(qemu-system-misc)
+    dpkg -s picolibc-xtensa-lx106-elf >/dev/null 2>&1 || ! command -v dpkg >/dev/null ||
+        missing+=(picolibc-xtensa-lx106-elf)
+    [ ${#missing[@]} = 0 ] ||
+        need_packages "the Xtensa compiler is missing" --no-install-recommends "${missing[@]}"
+    version=$(cat "$kit"/* | sha256sum)$(xtensa-lx106-elf-gcc -dumpversion)
+    [ "$(cat "$to/version" 2>/dev/null)" != "$version" ] || return 0
+    debian_fetch download binutils-source "$XTENSA_GCC_SOURCE" && debian_fetch source qemu || die \
+        "cannot get the sources of the Xtensa compiler: no Debian mirror within reach"
+    # Not every mirror has this package's description, which apt wants to see first.
+    debian_fetch source picolibc || [ -e "$src"/picolibc_*.orig.tar.* ] ||
+        die "cannot get the source of picolibc, see $build/apt/log"
+    say "making the Xtensa compiler"
+    rm -rf "$to"
+    mkdir -p "$to/src"
+    (
+        cd "$to/src"
+        files_of_deb "$src"/binutils-source_*.deb 'binutils-*.tar.xz' \
+            include/ansidecl.h 'include/xtensa-*.h'
+        files_of_deb "$src/$XTENSA_GCC_SOURCE"_*.deb 'gcc-*.tar.xz' 'libgcc/config/xtensa/*'
+        files_of_archive "$src"/qemu_*.orig.tar.* 'target/xtensa/core-de233_fpu/*'
+        files_of_archive "$src"/picolibc_*.orig.tar.* \
+            libc/machine/xtensa/setjmp.S libc/machine/xtensa/xtensa-asm.h
+        "$kit/build.sh" "$PWD" "$to"
+    ) >"$build/xtensa.log" 2>&1 ||
+        die "cannot make the Xtensa compiler, see $build/xtensa.log"
+    rm -rf "$to/src" "$src"/{binutils-source,"$XTENSA_GCC_SOURCE",qemu,picolibc}_*
+    echo "$version" >"$to/version"
+}
+
 mkdir -p "$build"
 # Two makes at once wait for each other.
 if command -v flock >/dev/null; then
@@ -264,6 +337,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | torch | npm | micropython | rp2 | emulator | natmod) "setup_$1" "${@:2}" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|natmod" ;;
+    tools | multilib | python | torch | npm | micropython | rp2 | emulator | qemu | xtensa | natmod) "setup_$1" "${@:2}" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu|xtensa|natmod" ;;
 esac

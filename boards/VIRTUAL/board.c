@@ -18,8 +18,8 @@
 #include "extmod/vfs_posix.h"
 #include "genhdr/mpversion.h"
 #include "shared/readline/readline.h"
-#include "shared/runtime/pyexec.h"
 
+#include "../run_until_reset.h"
 #include "board.h"
 
 #define HEAP_DEFAULT ((size_t)64 << 20)
@@ -89,26 +89,6 @@ static void set_sys_path(void) {
         mp_obj_list_append(mp_sys_path, MP_OBJ_NEW_QSTR(qstr_from_str(path[i])));
     }
     mp_obj_list_init(MP_OBJ_TO_PTR(mp_sys_argv), 0);
-}
-
-// Runs boot.py, main.py and the REPL, until a soft reset is asked for.
-static void run_until_reset(void) {
-    int ret = pyexec_file_if_exists("boot.py");
-    if (ret & PYEXEC_FORCED_EXIT) {
-        return;
-    }
-    if (pyexec_mode_kind == PYEXEC_MODE_FRIENDLY_REPL && ret != 0) {
-        ret = pyexec_file_if_exists("main.py");
-        if (ret & PYEXEC_FORCED_EXIT) {
-            return;
-        }
-    }
-    for (;;) {
-        ret = pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl() : pyexec_friendly_repl();
-        if (ret != 0) {
-            return;
-        }
-    }
 }
 
 static MP_NOINLINE void run(const char *root, size_t heap_bytes) {

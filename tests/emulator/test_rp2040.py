@@ -110,15 +110,3 @@ def test_a_checkpoint_has_the_same_bytes_as_on_the_virtual_board(tmp_path: Path)
             device.reset()
             digests.append(device.exec((device_tests / "fingerprint.py").read_text(), timeout=240))
     assert digests[0] == digests[1] and len(digests[0]) == 65
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-def test_device_scripts() -> None:
-    """All of tests/device."""
-    result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-c", "tests/pytest.ini", "tests/device"],
-        cwd=REPO, capture_output=True, text=True, timeout=900,
-        env=os.environ | {"MICROTRAIN_TEST_PORT": "emu:rp2040"},
-    )  # fmt: skip
-    assert result.returncode == 0, result.stdout[-8000:]

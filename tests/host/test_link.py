@@ -351,7 +351,6 @@ def test_a_lost_port_says_how_the_board_ended(
 @pytest.mark.parametrize(
     ("port", "message"),
     [
-        ("qemu:cortex-m3", "not available in this version"),
         ("qemu:z80", "no target qemu:z80"),
     ],
 )

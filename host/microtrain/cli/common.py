@@ -21,7 +21,7 @@ port_option = click.option(
     "--port",
     default="virtual",
     show_default=True,
-    help="Serial port of the board; virtual or emu:rp2040: a board in software.",
+    help="Serial port of the board; virtual, emu:rp2040 or qemu:...: a board in software.",
 )
 
 

@@ -8,6 +8,7 @@ import os
 import selectors
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from microtrain.errors import DeviceError, DeviceTimeout
 from microtrain.link.lock_holder import lock_holder
 
 REPO = Path(__file__).resolve().parents[3]
+BRIDGE = Path(__file__).with_name("pty_bridge.py")
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
 # How long to wait for another board to leave the folder: longer than one takes to stop.
@@ -48,7 +50,7 @@ class BoardProcess:
             self._temporary = tempfile.TemporaryDirectory(prefix="microtrain-board-")
             folder = Path(self._temporary.name)
         folder.mkdir(parents=True, exist_ok=True)
-        self.folder = folder
+        self.folder = folder = folder.resolve()
         lock = _lock(folder)
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         try:
@@ -149,6 +151,14 @@ class BoardProcess:
     def __repr__(self) -> str:
         state = "running" if self.is_running() else f"ended ({self._process.returncode})"
         return f"<{type(self).__name__} {self.port} pid {self.pid} {state}>"
+
+
+class EmulatorProcess(BoardProcess):
+    """A board whose program is an emulator that has the serial line as its standard input and
+    output, and runs in the board's folder. Otherwise as BoardProcess."""
+
+    def __init__(self, what: str, command: list[str], folder: Path | None) -> None:
+        super().__init__(what, [sys.executable, str(BRIDGE), "{folder}", *command], folder)
 
 
 def _lock(folder: Path) -> int:

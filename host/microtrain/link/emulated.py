@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from microtrain.errors import DeviceError
-from microtrain.link.board_process import REPO, BoardProcess
+from microtrain.link.board_process import REPO, EmulatorProcess
 
-PROGRAM = REPO / "tests" / "emulator" / "rp2040" / "board.py"
+PROGRAM = REPO / "tests" / "emulator" / "rp2040" / "emulate.mjs"
 LIBRARY = REPO / "build" / "emulator" / "rp2040" / "node_modules" / "rp2040js"
 FLASH_NAME = "rp2040-flash.img"
 
@@ -30,7 +29,7 @@ def rp2040_firmware_path() -> Path:
     return path
 
 
-class EmulatedRP2040(BoardProcess):
+class EmulatedRP2040(EmulatorProcess):
     """A running emulated board. `port` is the path of the pty that its USB serial port is.
 
     folder: where the image of its flash chip lies (rp2040-flash.img), which keeps file system and
@@ -47,6 +46,5 @@ class EmulatedRP2040(BoardProcess):
             raise DeviceError("node is missing, which runs the RP2040 emulator: install nodejs")
         if not LIBRARY.is_dir():
             raise DeviceError("the RP2040 emulator is not set up: run `make emulator`")
-        flash = f"{{folder}}/{FLASH_NAME}"
-        command = [sys.executable, str(PROGRAM), "--firmware", str(uf2), "--flash", flash]
+        command = ["node", str(PROGRAM), str(LIBRARY), str(uf2.resolve()), FLASH_NAME]
         super().__init__("the emulated RP2040", command, folder)

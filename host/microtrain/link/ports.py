@@ -11,6 +11,7 @@ from microtrain.errors import DeviceError
 from microtrain.link.board_process import BoardProcess
 from microtrain.link.emulated import EmulatedRP2040
 from microtrain.link.port_errors import why_not_open
+from microtrain.link.qemu import MACHINES, QemuBoard
 from microtrain.link.transport import Device
 from microtrain.link.virtual import VirtualBoard, firmware_path
 
@@ -30,10 +31,9 @@ USB_NAMES: dict[tuple[int, int | None], str] = {
     (0x239A, None): "Adafruit board",
 }
 
-# Boards in software: those that run now, and those that are only named.
+# Boards in software.
 VIRTUAL = ("virtual", "virtual32")
-EMULATED = ("emu:rp2040",)
-PLANNED = ("qemu:cortex-m3", "qemu:cortex-m33", "qemu:rv32", "qemu:xtensa")
+EMULATED = ("emu:rp2040", *MACHINES)
 
 
 @dataclass(frozen=True)
@@ -65,9 +65,12 @@ def connected_ports() -> list[ConnectedPort]:
 def start_board(port: str, folder: Path | None = None, *, heap: int = 64 << 20) -> BoardProcess:
     """Start the board in software that `port` names (one of VIRTUAL or EMULATED).
 
-    folder: see VirtualBoard and EmulatedRP2040; beside it, as FOLDER.rom, lies the ROMFS of a
-    virtual board, which has none without a folder. heap: of a virtual board. Raises DeviceError.
+    folder: see VirtualBoard, EmulatedRP2040 and QemuBoard; beside it, as FOLDER.rom, lies the ROMFS
+    of a virtual board, which has none without a folder. heap: of a virtual board. Raises
+    DeviceError.
     """
+    if port in MACHINES:
+        return QemuBoard(port, folder)
     if port in EMULATED:
         return EmulatedRP2040(folder)
     firmware = firmware_path(32 if port == "virtual32" else 64)
@@ -105,10 +108,8 @@ def check_serial_port(port: str) -> None:
     """Raise DeviceError if `port` cannot be a serial port of this machine."""
     if port in VIRTUAL or port in EMULATED:
         raise DeviceError(f"{port} is no serial port but a board in software")
-    if port in PLANNED:
-        raise DeviceError(f"{port} is not available in this version: use virtual or a serial port")
     if ":" in port and not Path(port).exists() and "://" not in port:
-        names = ", ".join((*VIRTUAL, *EMULATED, *PLANNED))
+        names = ", ".join((*VIRTUAL, *EMULATED))
         raise DeviceError(f"no target {port}: there are {names} and serial ports")
     if port.startswith("/dev/") and not Path(port).exists():
         raise DeviceError(why_not_open(port))

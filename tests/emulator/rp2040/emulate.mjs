@@ -1,5 +1,5 @@
 // Runs an RP2040 board: node emulate.mjs LIBRARY FIRMWARE.uf2 FLASH.img
-// Standard input and output are the serial port that its USB carries. Ends with standard input.
+// Standard input and output are the serial port that its USB carries. SIGTERM switches it off.
 
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -131,5 +131,5 @@ const flash = new Flash(image);
 flash.flashUf2(firmware);
 const board = new Board(flash);
 process.stdin.on('data', (data) => board.receive(data));
-process.stdin.on('end', () => process.exit(0));
+process.on('SIGTERM', () => process.exit(0));
 board.run();

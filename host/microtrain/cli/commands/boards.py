@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from microtrain.errors import DeviceError
 from microtrain.flash.boot_drive import find_drives
 from microtrain.link.emulated import rp2040_firmware_path
 from microtrain.link.ports import connected_ports
+from microtrain.link.qemu import MACHINES, qemu_firmware_path
 from microtrain.link.virtual import firmware_path
 
 
@@ -35,6 +37,7 @@ def command(as_json: bool) -> None:
         "virtual": _state(lambda: firmware_path(64)),
         "virtual32": _state(lambda: firmware_path(32)),
         "emu:rp2040": _state(rp2040_firmware_path),
+        **{port: _state(partial(qemu_firmware_path, port)) for port in MACHINES},
     }
     if as_json:
         print_json({
