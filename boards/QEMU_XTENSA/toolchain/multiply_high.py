@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 ENCODERS = "static xtensa_opcode_encode_fn Opcode_mull_encode_fns[] = {"
-ENCODER = """static void Opcode_{0}_Slot_inst_encode (xtensa_insnbuf slotbuf) {{ slotbuf[0] = {1}; }}
+ENCODER = """static void Opcode_{0}_Slot_inst_encode (xtensa_insnbuf slotbuf)
+{{ slotbuf[0] = {1}; }}
 static xtensa_opcode_encode_fn Opcode_{0}_encode_fns[] = {{ Opcode_{0}_Slot_inst_encode, 0, 0 }};
 """
 DECODED = "\t    return OPCODE_MULL;"

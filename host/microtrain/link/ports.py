@@ -65,8 +65,8 @@ def connected_ports() -> list[ConnectedPort]:
 def start_board(port: str, folder: Path | None = None, *, heap: int = 64 << 20) -> BoardProcess:
     """Start the board in software that `port` names (one of VIRTUAL or EMULATED).
 
-    folder: see VirtualBoard, EmulatedRP2040 and QemuBoard; beside it, as FOLDER.rom, lies the ROMFS
-    of a virtual board, which has none without a folder. heap: of a virtual board. Raises
+    folder: see VirtualBoard, EmulatedRP2040 and QemuBoard; beside it, as FOLDER.rom, lies the
+    ROMFS of a virtual board, which has none without a folder. heap: of a virtual board. Raises
     DeviceError.
     """
     if port in MACHINES:
