@@ -70,6 +70,7 @@ def evaluate(
         if progress is not None:
             progress(len(predicted), len(source))
 
+    device.reset()  # what uploading left behind must not lie in the arena's way
     call(device, "evaluate", options, take, lambda text: rows.append(binascii.a2b_base64(text)))
     classes = np.array(predicted)
     accuracy, confusion = _scores(source, classes, done["classes"])

@@ -111,6 +111,7 @@ class Training:
             else:
                 on_event(event)
 
+        self.device.reset()  # what uploading left behind must not lie in the arena's way
         try:
             call(self.device, "train", self._board_options, take)
         except KeyboardInterrupt:
