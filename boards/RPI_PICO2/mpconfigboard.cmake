@@ -4,3 +4,5 @@ set(PICO_PLATFORM "rp2350")
 set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
 # The pin names of the port's own board.
 set(GEN_PINS_CSV_ARG --board-csv ${MICROPY_PORT_DIR}/boards/RPI_PICO2/pins.csv)
+# The kernels run from RAM: weights stream through the cache of the flash.
+list(APPEND MICROPY_DEF_BOARD "MT_HOT_SECTION=\".time_critical.microtrain\"")

@@ -1,5 +1,6 @@
 # What one training step needs: the engine's plan, as numbers, a table and JSON.
 
+import gc
 import json
 
 import _microtrain
@@ -19,6 +20,7 @@ class Plan:
         self.net = model.net
         self.model_name, self.scheme = model.name, schemes.name_of(scheme)
         layers = schemes.resolve(model.net, scheme)
+        gc.collect()  # what is allocated next lies low, and leaves the arena a larger piece
         self.engine = _microtrain.Plan(
             model.net, layers, LOSSES[loss], model.new_classes, wide, gradient_bits
         )

@@ -38,8 +38,8 @@ extern const mp_obj_type_t microtrain_model_type;
 extern const mp_obj_type_t microtrain_plan_type;
 extern const mp_obj_type_t microtrain_session_type;
 
-// Plans into `regions`, or where there are none in one piece. `work` is of mt_plan_work_size() bytes; what the plan needs of it is kept.
-int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, void *work, mt_error_t *error);
+// Plans into `regions`, or where there are none in one piece. After an error the plan is what it was.
+int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, mt_error_t *error);
 // Raises the exception that fits, with the operator's name, the numbers, and what to do. `model` may be NULL.
 MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *error);
 // An operator's name, as in the image's specification; `kind` is one of enum mt_kind.

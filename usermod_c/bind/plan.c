@@ -30,21 +30,36 @@ static void read_layer(const mt_model_t *m, mp_obj_t entry, mt_layer_scheme_t *l
     }
 }
 
-int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, void *work, mt_error_t *error) {
+int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, mt_error_t *error) {
     const mt_model_t *m = &self->model->model;
-    size_t size = mt_plan_work_size(m, &self->scheme);
     mt_scheme_t scheme = self->scheme;
     scheme.regions = regions;
     scheme.region_count = count;
+    size_t size = mt_plan_work_size(m, &scheme);
+    uint8_t *work = m_new_maybe(uint8_t, size);
+    if (!work) {
+        *error = (mt_error_t) {MT_ERR_MEMORY, -1, size, 0};
+        return MT_ERR_MEMORY;
+    }
     mt_plan_t plan;
     int code = mt_plan(m, &scheme, work, size, &plan, error);
     if (code) {
         m_del(uint8_t, work, size);
         return code;
     }
-    // operator plans and channel lists come first
-    size_t kept = (const uint8_t *)(plan.lists + plan.list_count) - (const uint8_t *)work;
-    self->work = m_renew_maybe(uint8_t, work, size, kept, false);
+    size_t kept = (const uint8_t *)(plan.lists + plan.list_count) - work; // operator plans and channel lists come first
+    // An earlier plan's copy has the same size, as the scheme is the same. A copy is more likely to lie low in the heap than what `work`
+    // could be cut down to, and leaves a larger piece for the arena.
+    uint8_t *copy = self->work ? self->work : m_new_maybe(uint8_t, kept);
+    if (copy) {
+        memcpy(copy, work, kept);
+        plan.ops = (mt_op_plan_t *)(copy + ((uint8_t *)plan.ops - work));
+        plan.lists = (uint16_t *)(copy + ((uint8_t *)plan.lists - work));
+        m_del(uint8_t, work, size);
+    } else {
+        copy = m_renew_maybe(uint8_t, work, size, kept, false);
+    }
+    self->work = copy;
     self->plan = plan;
     return MT_OK;
 }
@@ -74,10 +89,11 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     }
     plan_obj_t *self = mp_obj_malloc(plan_obj_t, type);
     self->model = model;
+    self->work = NULL;
     self->scheme = (mt_scheme_t) {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers,
         .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits};
     mt_error_t error = {0};
-    if (microtrain_replan(self, NULL, 0, m_new(uint8_t, mt_plan_work_size(m, &self->scheme)), &error)) {
+    if (microtrain_replan(self, NULL, 0, &error)) {
         microtrain_raise(m, &error);
     }
     return MP_OBJ_FROM_PTR(self);

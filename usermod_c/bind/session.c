@@ -37,7 +37,7 @@ static mp_obj_t view(const session_obj_t *self, char typecode, size_t n, const v
 
 // ---- memory ----
 
-#define PROBE_BYTES 1024 // how closely the heap's largest piece is found
+#define PROBE_BYTES 64 // how closely the heap's largest piece is found
 
 // The largest piece that the heap has, of at most `*bytes`.
 static void *take_largest(uint32_t *bytes) {
@@ -61,20 +61,18 @@ static void *take_largest(uint32_t *bytes) {
 static void *take_pieces(plan_obj_t *plan) {
     const mt_plan_info_t *info = &plan->plan.info;
     const mt_model_t *m = &plan->model->model;
-    uint32_t need = info->arena_bytes, free = 0;
+    uint32_t need = info->arena_bytes, rest = info->total_bytes - need, free = 0;
     mt_region_t regions[MT_REGIONS] = {0};
     mt_error_t error = {0};
-    size_t work_size = mt_plan_work_size(m, &plan->scheme);
-    void *block = m_new_maybe(uint8_t, info->total_bytes - need);
+    void *block = m_new_maybe(uint8_t, rest);
     for (size_t count = 0; block && count < MT_REGIONS; count++) {
-        uint8_t *work = m_new_maybe(uint8_t, work_size);
         regions[count].bytes = (need + MT_ALIGN - 1) / MT_ALIGN * MT_ALIGN;
-        regions[count].data = work ? take_largest(&regions[count].bytes) : NULL;
-        if (!regions[count].data) {
-            break;
-        }
+        regions[count].data = take_largest(&regions[count].bytes);
         free += regions[count].bytes;
-        if (!microtrain_replan(plan, regions, count + 1, work, &error)) {
+        m_del(uint8_t, block, rest); // planning needs memory too, and ends before the block does
+        int code = regions[count].data ? microtrain_replan(plan, regions, count + 1, &error) : MT_ERR_MEMORY;
+        block = m_new_maybe(uint8_t, rest);
+        if (block && !code) {
             for (size_t k = 0; k <= count; k++) { // give back what is not used
                 (void)m_renew_maybe(uint8_t, regions[k].data, regions[k].bytes, plan->plan.regions[k].bytes, false);
             }
@@ -83,14 +81,13 @@ static void *take_pieces(plan_obj_t *plan) {
     }
     mp_raise_msg_varg(&mp_type_MemoryError,
         MP_ERROR_TEXT("arena too small: training needs %u B, of them %u B for the arena (most in %s %s), the heap's %u largest pieces have %u B for that; try scheme=\"bias\" or \"last\""),
-        (unsigned)info->total_bytes, (unsigned)need, mt_op_name(m, info->peak_op), info->peak_backward ? "backward" : "forward", MT_REGIONS, (unsigned)free);
+        (unsigned)(rest + need), (unsigned)need, mt_op_name(m, info->peak_op), info->peak_backward ? "backward" : "forward", MT_REGIONS, (unsigned)free);
 }
 
 static void replan(plan_obj_t *plan, const mt_region_t *regions, size_t count) {
-    const mt_model_t *m = &plan->model->model;
     mt_error_t error = {0};
-    if (microtrain_replan(plan, regions, count, m_new(uint8_t, mt_plan_work_size(m, &plan->scheme)), &error)) {
-        microtrain_raise(m, &error);
+    if (microtrain_replan(plan, regions, count, &error)) {
+        microtrain_raise(&plan->model->model, &error);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "gradient.h"
 
+#include "arch/hot.h"
 #include "fixed.h"
 
 // NUMERICS: an int8 skip shifted further than this could leave int32, so the accumulators give way.
@@ -37,7 +38,7 @@ static inline void store(mt_gradient_out_t *g, const int32_t *acc, size_t index,
     g->saturated += saturated;
 }
 
-void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
+MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
     if (g->bits > 8) {
         store(g, acc, index, n, true);
     } else {

@@ -1,5 +1,6 @@
 #include "optim.h"
 
+#include "arch/hot.h"
 #include "fixed.h"
 #include "scale.h"
 
@@ -28,7 +29,7 @@ static int64_t stochastic_shift(int64_t v, int shift, uint32_t *rng) {
     return (v + noise) >> shift;
 }
 
-bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
+MT_HOT bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
     *moved = 0;
     if (!u->lr_mantissa || mt_channel_is_dead(weight_scale, u->largest_scale)) {
         return false;

@@ -1,5 +1,6 @@
 #include "conv2d.h"
 
+#include "../arch/hot.h"
 #include "../arch/kernels.h"
 #include "../scale.h"
 
@@ -64,7 +65,7 @@ static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t
     }
 }
 
-void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
+MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &c->window;
     int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w;
     bool pointwise = mt_is_pointwise(w);
@@ -163,7 +164,7 @@ static void backward_window_row(const mt_conv_gradient_t *g, const backward_scra
     }
 }
 
-void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
+MT_HOT void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_conv_gradient_t *g = context;
     const mt_window_t *w = &g->conv->window;
     const mt_channels_t *ch = &g->conv->channels;
@@ -225,7 +226,7 @@ static void weight_gradient(const mt_conv_t *c, mt_gradient_t q, const int8_t *x
     }
 }
 
-void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
+MT_HOT void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     int32_t n = c->weights.taps * c->weights.count;
     int32_t *gradient = scratch, *sums = gradient + n;
     for (int32_t o = 0; o < c->window.out_c; o++) {

@@ -1,5 +1,6 @@
 #include "depthwise_conv2d.h"
 
+#include "../arch/hot.h"
 #include "../arch/kernels.h"
 #include "../fixed.h"
 #include "../scale.h"
@@ -112,7 +113,7 @@ uint32_t mt_depthwise_backward_input_scratch(const mt_window_t *w, bool mixed) {
     return (uint32_t)(w->out_c * 4 + w->in_c * 4 + w->out_c * 2) + (mixed ? kernel_bytes(w) : 0);
 }
 
-void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
+MT_HOT void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_depthwise_gradient_t *g = context;
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
