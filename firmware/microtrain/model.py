@@ -18,7 +18,13 @@ def load_image(path):
             f.seek(0, 2)
             length = f.tell()
             f.seek(0)
-            data = bytearray(length)
+            try:
+                data = bytearray(length)
+            except MemoryError:
+                raise MemoryError(
+                    "%s: its %d B do not fit the heap: put it into ROMFS with `microtrain push`,"
+                    " where it is read in place" % (path, length)
+                ) from None
             f.readinto(data)
     return _microtrain.Model(data), False
 

@@ -14,19 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from command_line import run_cli
 
-from microtrain import cli
-from microtrain.cli.commands import firmware
 from microtrain.errors import DeviceError
 from microtrain.flash import esp32
-from microtrain.flash.boards import Board
+from microtrain.flash.boards import flashable_boards
 from microtrain.flash.esp32 import Esp32Flash
 
-BOARDS = {
-    "esp32": Board("ESP32_GENERIC", "esp32", "ESP32", 0x1000),
-    "esp32s3": Board("ESP32_GENERIC_S3", "esp32s3", "ESP32-S3", 0),
-    "esp32c3": Board("ESP32_GENERIC_C3", "esp32c3", "ESP32-C3", 0),
-}
+BOARDS = {board.mcu: board for board in flashable_boards() if board.is_esp32}
 CHIP_IDS = {"esp32": 0, "esp32c3": 5, "esp32s3": 9}
 START_TIMEOUT_S = 20
 
@@ -73,6 +68,12 @@ def read_flash(port: str, mcu: str, offset: int, size: int, folder: Path) -> byt
         check=True, capture_output=True,
     )  # fmt: skip
     return out.read_bytes()
+
+
+def test_boards_say_where_the_image_begins() -> None:
+    """Where the chip's ROM looks for the boot loader."""
+    offsets = {board.name: board.flash_offset for board in BOARDS.values()}
+    assert offsets == {"ESP32_GENERIC": 0x1000, "ESP32_GENERIC_S3": 0, "ESP32_GENERIC_C3": 0}
 
 
 @pytest.mark.parametrize("mcu", ["esp32", "esp32s3", "esp32c3"])
@@ -184,30 +185,18 @@ class TestPorts:
         )
 
 
-def test_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_command(tmp_path: Path) -> None:
     """Only what the command adds: it needs a port, and asks."""
     path = tmp_path / "firmware.bin"
     path.write_bytes(image("esp32"))
-    monkeypatch.setattr(firmware, "find_board", lambda name: BOARDS["esp32"])
-
-    def flash(*arguments: str) -> tuple[object, str]:
-        command = ["firmware", "flash", "ESP32_GENERIC", "--firmware", str(path), *arguments]
-        monkeypatch.setattr(sys, "argv", ["microtrain", *command])
-        code: object = None
-        try:
-            cli.main()
-        except SystemExit as end:
-            code = end.code
-        return code, "".join(capfd.readouterr())
-
-    code, output = flash()
-    assert code == 1 and "ESP32_GENERIC needs --port" in output
+    command = ("firmware", "flash", "ESP32_GENERIC", "--firmware", str(path))
+    result = run_cli(*command, folder=tmp_path)
+    assert result.returncode == 1 and "ESP32_GENERIC needs --port" in result.stderr
     with boot_loader("esp32", tmp_path) as port:
-        code, output = flash("--port", port)
-        assert code == 1 and "nothing was written: --yes" in output
+        result = run_cli(*command, "--port", port, folder=tmp_path)
+        assert result.returncode == 1 and "nothing was written: --yes" in result.stderr
         assert set(read_flash(port, "esp32", 0x1000, 0x1000, tmp_path)) == {0xFF}
-        code, output = flash("--port", port, "--yes")
-        assert not code and "70001 bytes written at 0x1000 and verified" in output
+        result = run_cli(*command, "--port", port, "--yes", folder=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert "70001 bytes written at 0x1000 and verified" in result.stdout
         assert read_flash(port, "esp32", 0x1000, 70_001, tmp_path) == path.read_bytes()

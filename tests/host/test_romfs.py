@@ -282,6 +282,16 @@ class TestPush:
             assert misused.returncode == 2 and "files that go into ROMFS" in misused.stderr
 
 
+def test_a_model_too_large_for_the_heap_says_where_it_belongs(tmp_path: Path) -> None:
+    (tmp_path / "big.mtm").write_bytes(bytes(600_000))
+    with (
+        VirtualBoard(tmp_path, heap=512 << 10) as board,
+        Device(board.port) as device,
+        pytest.raises(RemoteError, match=r"/big.mtm: its 600000 B do not fit .*`microtrain push`"),
+    ):
+        device.exec("import microtrain as mt\nmt.Model('/big.mtm')")
+
+
 @pytest.mark.parametrize("target", ["virtual", "emu:rp2040"])
 def test_mbv2_loads_in_place(tmp_path: Path, target: str) -> None:
     """The issue's line: a network of 473 KB costs less than 8 KB of heap."""

@@ -16,6 +16,7 @@ from microtrain.errors import DeviceError
 from microtrain.fixed_point import Activation
 from microtrain.graph import Kind
 from microtrain.link import open_device
+from microtrain.link.ports import EMULATED, VIRTUAL
 from microtrain.selftest import selftest
 from microtrain.selftest.run import load_vectors, require_sound
 
@@ -65,7 +66,7 @@ def test_every_operator_and_activation_is_in_them() -> None:
     assert {op.activation for op in ops} == set(Activation)
 
 
-@pytest.mark.parametrize("port", ["virtual", "virtual32", "emu:rp2040"])
+@pytest.mark.parametrize("port", [*VIRTUAL, *EMULATED])
 def test_a_sound_board(port: str, tmp_path: Path) -> None:
     result = run_cli("selftest", "--port", port, "--json", folder=tmp_path)
     assert result.returncode == 0, result.stderr
