@@ -143,7 +143,7 @@ $(STOCK): $(MPY_CROSS)
 
 .PHONY: natmod-test
 natmod-test: $(STOCK) ## what the tests of the native module need
-	@$(MAKE) --no-print-directory natmod ARCH=x64
+	@for arch in $(NATMOD_ARCHS); do $(MAKE) --no-print-directory natmod ARCH=$$arch || exit 1; done
 
 # --- the engine as a shared library -------------------------------------------------------------
 
