@@ -133,6 +133,18 @@ natmod: $(MPY_CROSS) $(PYTHON_READY) ## the engine as a native module for ARCH, 
 	@$(PY) usermod_c/natmod/package.py $(NATMOD_BUILD)/_microtrain.mpy $(MPY_CROSS) $(BUILD)/natmod/$(ARCH)
 	@echo "$(BUILD)/natmod/$(ARCH)/_microtrain.mpy: $$(wc -c <$(BUILD)/natmod/$(ARCH)/_microtrain.mpy) bytes"
 
+STOCK := $(BUILD)/stock/micropython
+
+# MicroPython's unix port as it comes, for tests of the native module.
+$(STOCK): $(MPY_CROSS)
+	$(call quietly,stock) env $(MPY_ENV) $(MAKE) --no-print-directory -s -C $(MICROPYTHON)/ports/unix \
+		VARIANT=standard BUILD=$(abspath $(BUILD))/stock MICROPY_MPYCROSS=$(MPY_CROSS) FROZEN_MANIFEST= \
+		MICROPY_PY_BTREE=0 MICROPY_PY_SSL=0 MICROPY_SSL_MBEDTLS=0
+
+.PHONY: natmod-test
+natmod-test: $(STOCK) ## what the tests of the native module need
+	@for arch in $(NATMOD_ARCHS); do $(MAKE) --no-print-directory natmod ARCH=$$arch || exit 1; done
+
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
@@ -188,10 +200,10 @@ models: $(PYTHON_READY) ## model images of every network in ../shared/data, to b
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) engine virtual32 emulator qemu ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 emulator qemu natmod-test ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) engine virtual32 emulator qemu ## the tests, slow ones too
+test-all: $(READY) engine virtual32 emulator qemu natmod-test ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy

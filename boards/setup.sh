@@ -65,9 +65,8 @@ setup_natmod() {
             command -v riscv64-unknown-elf-gcc >/dev/null || missing+=(gcc-riscv64-unknown-elf)
             [ -e /usr/lib/picolibc/riscv64-unknown-elf ] || missing+=(picolibc-riscv64-unknown-elf)
             ;;
-        xtensawin)
-            PATH=$build/xtensa/bin:$PATH command -v xtensa-esp32-elf-gcc >/dev/null ||
-                die "no compiler xtensa-esp32-elf-gcc: it comes with ESP-IDF"
+        xtensawin) # ESP-IDF's own where it is
+            command -v xtensa-esp32-elf-gcc >/dev/null || setup_xtensa
             ;;
     esac
     [ ${#missing[@]} = 0 ] || need_packages "the compiler for ${1:-} is missing" "${missing[@]}"

@@ -19,9 +19,14 @@ from microtrain.link.ports import EMULATED, VIRTUAL
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parents[1] / "firmware" / "README.md"
-PORTS = os.environ.get(
-    "MICROTRAIN_TEST_PORT", " ".join((*VIRTUAL, "virtual+x64", *EMULATED))
-).split()
+NATIVE = (
+    "virtual+x64", "qemu:cortex-m3+armv7m", "qemu:cortex-m33+armv7emsp", "qemu:rv32+rv32imc",
+    "qemu:xtensa+xtensawin",
+)  # fmt: skip
+PORTS = os.environ.get("MICROTRAIN_TEST_PORT", "").split() or [
+    *VIRTUAL, *EMULATED, *NATIVE,
+    pytest.param("emu:rp2040+armv6m", marks=pytest.mark.slow),
+]  # fmt: skip
 SCRIPTS = sorted(
     path.stem for path in HERE.glob("*.py")
     if path.stem not in ("checks", "fingerprint", Path(__file__).stem)

@@ -1,5 +1,5 @@
 // Which operators this build has: all, less those that the compiler is told to leave out, as in -DMICROTRAIN_OP_MAX_POOL=0. Convolution, linear and
-// reshape are always there. An image with an operator that was left out is refused when it is opened.
+// reshape are always there. An image with an operator that was left out is refused (MT_ERR_LEFT_OUT) when it is opened.
 #ifndef MT_OPERATORS_H
 #define MT_OPERATORS_H
 
@@ -31,19 +31,29 @@
 #endif
 
 static inline bool mt_is_built(unsigned kind) {
-    return !((!MICROTRAIN_OP_DEPTHWISE_CONV2D && kind == MT_DEPTHWISE_CONV2D) || (!MICROTRAIN_OP_ADD && kind == MT_ADD)
-             || (!MICROTRAIN_OP_AVERAGE_POOL && kind == MT_AVERAGE_POOL) || (!MICROTRAIN_OP_MAX_POOL && kind == MT_MAX_POOL)
-             || (!MICROTRAIN_OP_MEAN && kind == MT_MEAN) || (!MICROTRAIN_OP_PAD && kind == MT_PAD)
-             || (!MICROTRAIN_OP_SOFTMAX && kind == MT_SOFTMAX) || (!MICROTRAIN_OP_REQUANTIZE && kind == MT_REQUANTIZE));
+    switch (kind) {
+        case MT_DEPTHWISE_CONV2D:
+            return MICROTRAIN_OP_DEPTHWISE_CONV2D;
+        case MT_ADD:
+            return MICROTRAIN_OP_ADD;
+        case MT_AVERAGE_POOL:
+            return MICROTRAIN_OP_AVERAGE_POOL;
+        case MT_MAX_POOL:
+            return MICROTRAIN_OP_MAX_POOL;
+        case MT_MEAN:
+            return MICROTRAIN_OP_MEAN;
+        case MT_PAD:
+            return MICROTRAIN_OP_PAD;
+        case MT_SOFTMAX:
+            return MICROTRAIN_OP_SOFTMAX;
+        case MT_REQUANTIZE:
+            return MICROTRAIN_OP_REQUANTIZE;
+        default:
+            return true;
+    }
 }
 
-// The kind of an operator of an open image, for a switch: tells the compiler which cases cannot be, so that it drops their code.
-static inline unsigned mt_built_kind(const mt_op_t *op) {
-    unsigned kind = op->kind;
-    if (!mt_is_built(kind)) {
-        __builtin_unreachable();
-    }
-    return kind;
-}
+// The case of an operator in a switch over (int)kind. Where it was left out, one that no kind has, so that the compiler drops its code.
+#define MT_BUILT(kind) (MICROTRAIN_OP_##kind ? MT_##kind : 256 + MT_##kind)
 
 #endif // MT_OPERATORS_H

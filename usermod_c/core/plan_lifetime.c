@@ -30,7 +30,7 @@ static uint32_t backward_scratch(const planner_t *p, uint32_t index) {
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
     bool mixed = plan->flags & MT_F_COMPACT, below = plan->flags & MT_F_GRAD_IN0;
     uint32_t input = 0, update = 0;
-    switch (mt_built_kind(op)) {
+    switch ((int)op->kind) {
         case MT_LINEAR:
         case MT_CONV2D:
             if (plan->flags & MT_F_LOGITS) {
@@ -41,13 +41,13 @@ static uint32_t backward_scratch(const planner_t *p, uint32_t index) {
                 update = plan->channels ? mt_conv2d_update_scratch(&w, plan->channels) : 0;
             }
             break;
-        case MT_DEPTHWISE_CONV2D:
+        case MT_BUILT(DEPTHWISE_CONV2D):
             input = mt_depthwise_backward_input_scratch(&w, mixed);
             update = plan->channels ? mt_depthwise_update_scratch(&w) : 0;
             break;
-        case MT_AVERAGE_POOL:
-        case MT_MAX_POOL:
-        case MT_MEAN:
+        case MT_BUILT(AVERAGE_POOL):
+        case MT_BUILT(MAX_POOL):
+        case MT_BUILT(MEAN):
             input = mt_pool_backward_input_scratch(&w);
             break;
         default:
@@ -154,13 +154,13 @@ static uint32_t forward_scratch(const planner_t *p, uint32_t index) {
     const mt_op_plan_t *plan = &p->plan->ops[index];
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
     bool mixed = plan->flags & MT_F_COMPACT;
-    switch (mt_built_kind(&p->m->ops[index])) {
+    switch ((int)p->m->ops[index].kind) {
         case MT_CONV2D:
         case MT_LINEAR:
             return plan->flags & MT_F_LOGITS ? mt_head_forward_scratch(&w, mixed) : mt_conv2d_forward_scratch(&w, mixed);
-        case MT_DEPTHWISE_CONV2D:
+        case MT_BUILT(DEPTHWISE_CONV2D):
             return mt_depthwise_forward_scratch(&w, mixed);
-        case MT_SOFTMAX:
+        case MT_BUILT(SOFTMAX):
             return (uint32_t)w.out_c * 4;
         default:
             return 0;

@@ -57,7 +57,7 @@ static void forward_op(const mt_session_t *s, uint32_t index) {
     int8_t *y = mt_arena_at(s, p->out);
     void *scratch = mt_arena_at(s, p->scratch_forward);
     mt_window_t w = mt_operand_window(s->model, index, p, s->classes);
-    switch (mt_built_kind(op)) {
+    switch ((int)op->kind) {
         case MT_LINEAR:
             if (p->flags & MT_F_LOGITS) {
                 mt_head_t head = mt_operand_head(s, index);
@@ -70,33 +70,33 @@ static void forward_op(const mt_session_t *s, uint32_t index) {
             mt_conv2d_forward(&conv, x, y, scratch);
             break;
         }
-        case MT_DEPTHWISE_CONV2D: {
+        case MT_BUILT(DEPTHWISE_CONV2D): {
             mt_depthwise_t depthwise = mt_operand_depthwise(s, index);
             mt_depthwise_forward(&depthwise, x, y, scratch);
             break;
         }
-        case MT_ADD: {
+        case MT_BUILT(ADD): {
             const mt_tensor_t *b = &s->model->tensors[op->input[1]];
             mt_add_t add = {{w.in_zero, b->zero_point}, w.out_zero, w.act_min, w.act_max, op->param};
             mt_add_forward(&add, x, mt_arena_at(s, p->in[1]), y, mt_tensor_size(b));
             break;
         }
-        case MT_AVERAGE_POOL:
+        case MT_BUILT(AVERAGE_POOL):
             mt_average_pool_forward(&w, x, y);
             break;
-        case MT_MAX_POOL:
+        case MT_BUILT(MAX_POOL):
             mt_max_pool_forward(&w, x, y, mt_arena_at(s, p->saved));
             break;
-        case MT_MEAN:
+        case MT_BUILT(MEAN):
             mt_mean_forward(&w, op->param[0], op->param[1], x, y);
             break;
-        case MT_PAD:
+        case MT_BUILT(PAD):
             mt_pad_forward(&w, x, y);
             break;
-        case MT_REQUANTIZE:
+        case MT_BUILT(REQUANTIZE):
             mt_requantize_forward(&w, op->param[0], op->param[1], x, y);
             break;
-        case MT_SOFTMAX:
+        case MT_BUILT(SOFTMAX):
             mt_softmax_forward(x, (uint32_t)w.in_c, s->model->tensors[op->input[0]].scale, y, scratch);
             break;
         default: // reshape shares its input's memory
@@ -316,7 +316,7 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
         return;
     }
     backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], mt_arena_at(s, p->scratch_backward)};
-    unsigned kind = mt_built_kind(&s->model->ops[i]);
+    int kind = s->model->ops[i].kind;
     switch (kind) {
         case MT_LINEAR:
         case MT_CONV2D:
@@ -326,12 +326,12 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
                 backward_conv2d(&b);
             }
             break;
-        case MT_DEPTHWISE_CONV2D:
+        case MT_BUILT(DEPTHWISE_CONV2D):
             backward_depthwise(&b);
             break;
-        case MT_AVERAGE_POOL:
-        case MT_MAX_POOL:
-        case MT_MEAN:
+        case MT_BUILT(AVERAGE_POOL):
+        case MT_BUILT(MAX_POOL):
+        case MT_BUILT(MEAN):
             backward_pool(&b, kind == MT_MAX_POOL);
             break;
         default:

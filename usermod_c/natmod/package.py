@@ -1,6 +1,6 @@
 """What `mpremote mip install` takes: package.json, the native module, and the Python package.
 
-python3 usermod_c/natmod/package.py NATIVE.mpy MPY_CROSS FOLDER
+.venv/bin/python usermod_c/natmod/package.py NATIVE.mpy MPY_CROSS FOLDER
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from microtrain import __version__
+
 PACKAGE = Path(__file__).resolve().parents[2] / "firmware" / "microtrain"
-VERSION = "0.1.0"
 
 
 def write_package(native: Path, mpy_cross: Path, folder: Path) -> None:
@@ -28,7 +29,7 @@ def write_package(native: Path, mpy_cross: Path, folder: Path) -> None:
         subprocess.run(command, check=True)
         names.append(f"{name}.mpy")
     # Names on the board, in /lib, and where they lie relative to package.json.
-    listing = {"version": VERSION, "urls": [[name, name] for name in names]}
+    listing = {"version": __version__, "urls": [[name, name] for name in names]}
     (folder / "package.json").write_text(json.dumps(listing, indent=4) + "\n")
 
 

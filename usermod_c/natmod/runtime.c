@@ -61,6 +61,16 @@ void natmod_get_array_fixed_n(mp_obj_t o, size_t len, mp_obj_t **items) {
     }
 }
 
+mp_obj_t natmod_new_float(const float *value) {
+    return mp_binary_get_val_array('f', (void *)value, 0);
+}
+
+float natmod_get_float(mp_obj_t o) {
+    float value;
+    mp_binary_set_val_array('f', &value, 0, o);
+    return value;
+}
+
 mp_obj_t natmod_new_int_from_ull(unsigned long long value) {
     return mp_binary_get_val_array('Q', &value, 0);
 }

@@ -67,6 +67,14 @@ size_t natmod_get_index(size_t len, mp_obj_t index);
 void natmod_get_array_fixed_n(mp_obj_t o, size_t len, mp_obj_t **items);
 #define mp_obj_get_array_fixed_n(o, len, items) natmod_get_array_fixed_n(o, len, items)
 
+// Never in registers: firmware for one instruction set may pass floats in those of the FPU or not, and have floats of 32 or 64 bits.
+#undef mp_obj_new_float
+#undef mp_obj_get_float
+mp_obj_t natmod_new_float(const float *value);
+#define mp_obj_new_float(value) natmod_new_float(&(float) {value})
+float natmod_get_float(mp_obj_t o);
+#define mp_obj_get_float(o) natmod_get_float(o)
+
 mp_obj_t natmod_new_int_from_ull(unsigned long long value);
 #define mp_obj_new_int_from_ull(value) natmod_new_int_from_ull(value)
 
