@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny_net
 
 from microtrain.errors import DeviceError
 from microtrain.link import Device, open_device
@@ -96,17 +95,3 @@ def test_firmware_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             assert time.monotonic() < deadline
             time.sleep(0.05)
         assert "is no UF2 file" in board.errors()
-
-
-def test_a_checkpoint_has_the_same_bytes_as_on_the_virtual_board(tmp_path: Path) -> None:
-    """Model, data, training loop and checkpoint, all through the public Python classes."""
-    tiny_net.write_all(tmp_path)
-    device_tests = REPO / "tests" / "device"
-    digests = []
-    for port in ("virtual", "emu:rp2040"):
-        with open_device(port) as device:
-            for path in [*tmp_path.glob("*.mt?"), device_tests / "checks.py"]:
-                device.push(path, f"/{path.name}")
-            device.reset()
-            digests.append(device.exec((device_tests / "fingerprint.py").read_text(), timeout=240))
-    assert digests[0] == digests[1] and len(digests[0]) == 65
