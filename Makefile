@@ -225,6 +225,7 @@ bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
 bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
+bench-kernels: emulator qemu
 bench-accuracy: torch
 .PHONY: torch
 torch: $(PYTHON_READY)

@@ -12,6 +12,13 @@ HEADER = "<4sHHII32sIIIf"
 HEADER_BYTES, DIGEST_BYTES, BLOCK = 64, 32, 256
 
 
+def _json(value):
+    # With sorted keys: the order in a dict differs from port to port.
+    if not isinstance(value, dict):
+        return json.dumps(value)
+    return "{%s}" % ", ".join("%s: %s" % (json.dumps(k), _json(value[k])) for k in sorted(value))
+
+
 def _pieces(model):
     # What a file holds, in order, without its SHA-256.
     trainer = model.trainer
@@ -22,8 +29,7 @@ def _pieces(model):
         ("new_classes", model.new_classes), ("labels", model.labels), ("model", model.name),
         ("wide", trainer.wide), ("gradient_bits", trainer.gradient_bits),
     )  # fmt: skip
-    # Pair by pair: the order in a dict differs from port to port.
-    about = ("{%s}" % ", ".join('"%s": %s' % (k, json.dumps(v)) for k, v in about)).encode()
+    about = ("{%s}" % ", ".join('"%s": %s' % (k, _json(v)) for k, v in about)).encode()
     state = trainer.session.state()
     header = struct.pack(
         HEADER, MAGIC, MAJOR, MINOR, len(about), len(state), model.net.sha256, trainer.steps,

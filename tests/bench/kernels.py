@@ -4,7 +4,8 @@ Networks: forward pass and training step on the virtual board, through the board
 (MCUNetV3's backbones at 128x128, published scheme 49kb, new head of 10 classes; they need the
 reference folder). Kernels: forward, input gradient, and weight gradient with its update, of one
 operator of the engine's shared library, bias and requantisation included.
-Times are medians. Writes build/bench/kernels.json with unit "ns": nanoseconds of this machine.
+Times are medians. Then the same kernels on emulated processors, see instructions.py.
+Writes build/bench/kernels.json: unit "ns" is nanoseconds of this machine.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,51 +28,17 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import backbones  # noqa: E402
 import engine as E  # noqa: E402
+import instructions  # noqa: E402
 from board_speed import forward_seconds, step_seconds  # noqa: E402
-from graphs import Builder  # noqa: E402
+from kernel_graphs import CLASSES, KERNELS, PASSES, TESTED, Kernel, graph_of  # noqa: E402
 
 from microtrain import image  # noqa: E402
-from microtrain.graph import Graph  # noqa: E402
 from microtrain.link.ports import open_device  # noqa: E402
 from microtrain.run.plan import plan  # noqa: E402
 from microtrain.scheme import load_scheme  # noqa: E402
 
-CLASSES = 10
-BELOW, TESTED = 0, 1  # operators of the graphs below
 NETWORKS = ("mbv2-w0.35", "mcunet-5fps")
 SCHEME = "49kb"
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One operator on an input of (h, w, c), appended to a graph by `append(builder, input)`."""
-
-    name: str
-    shape: str
-    source: tuple[int, int, int]
-    append: Callable[[Builder, int], int]
-
-
-KERNELS = (
-    Kernel("conv2d_1x1", "8x8x96->160", (8, 8, 96), lambda b, t: b.conv(t, 160)),
-    Kernel("conv2d_1x1", "16x16x16->96", (16, 16, 16), lambda b, t: b.conv(t, 96)),
-    Kernel("conv2d_3x3_s2", "32x32x3->16", (32, 32, 3),
-           lambda b, t: b.conv(t, 16, (3, 3), (2, 2), (1, 1))),
-    Kernel("depthwise_conv2d_3x3", "16x16x96", (16, 16, 96), lambda b, t: b.depthwise(t)),
-    Kernel("linear", "640->128", (1, 1, 640), lambda b, t: b.linear(t, 128)),
-)  # fmt: skip
-
-
-def graph_of(kernel: Kernel) -> Graph:
-    """The operator between a cheap one, whose bias can be trained, and a classifier."""
-    b = Builder(np.random.default_rng(0), *kernel.source, dead_channels=False)
-    t = b.depthwise(0, kernel=(1, 1), pad=(0, 0))
-    t = kernel.append(b, t)
-    out = b.graph.tensors[t]
-    if (out.h, out.w) != (1, 1):
-        t = b.mean(t)
-    b.linear(t, CLASSES)
-    return b.graph
 
 
 def seconds_of(session: E.Session, backward: bool, repetitions: int) -> float:
@@ -99,9 +65,7 @@ def seconds_of(session: E.Session, backward: bool, repetitions: int) -> float:
 def kernel_rows(kernel: Kernel, repetitions: int) -> Iterator[dict[str, Any]]:
     graph = graph_of(kernel)
     model, macs = E.Model(image.to_bytes(graph)), graph.macs(graph.ops[TESTED])
-    below, tested = {BELOW: E.Layer(True)}, {TESTED: E.Layer(False, E.ALL)}
-    for name, layers in (("forward", below), ("backward_input", below),
-                         ("backward_weight", tested)):  # fmt: skip
+    for name, layers in PASSES.items():
         planned = E.Plan(model, layers, E.CROSS_ENTROPY)
         if name != "forward" and planned.layer(TESTED).backward_macs != macs:
             raise RuntimeError(
@@ -154,6 +118,8 @@ def main() -> None:
         print(f"no reference folder {backbones.SHARED}: no whole networks")
     for kernel in KERNELS:
         rows += kernel_rows(kernel, options.repetitions)
+    for target in instructions.TARGETS:
+        rows += instructions.rows(target)
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"wrote {options.out}")

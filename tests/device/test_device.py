@@ -31,6 +31,7 @@ SCRIPTS = sorted(
     path.stem for path in HERE.glob("*.py")
     if path.stem not in ("checks", "fingerprint", Path(__file__).stem)
 )  # fmt: skip
+FINGERPRINT = (HERE / "fingerprint.py").read_text()
 HEAP = 256 << 10  # what is left on a Raspberry Pi Pico, on 64-bit objects twice as large
 NATMOD = HERE.parents[1] / "build" / "natmod"
 USE_NATIVE = b"import sys, native\nsys.modules['_microtrain'] = native\n"
@@ -56,10 +57,15 @@ def effort(port: str) -> Effort:
     return Effort(20, 32, 60) if port.startswith("virtual") else Effort(3, 2, 240)
 
 
+def upload(device: Device, files: Path) -> None:
+    """The network and data that the scripts use, made in the folder `files`."""
+    tiny_net.write_all(files)
+    for path in [*files.glob("*.mt?"), HERE / "checks.py"]:
+        device.push(path, f"/{path.name}")
+
+
 @pytest.fixture(scope="module")
 def board(port: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Device]:
-    files = tmp_path_factory.mktemp("files")
-    tiny_net.write_all(files)
     name, _, arch = port.partition("+")
     try:
         device = open_device(name, heap=HEAP)
@@ -69,8 +75,7 @@ def board(port: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Devic
             pytest.skip(str(error))
         raise
     with device:
-        for path in [*files.glob("*.mt?"), HERE / "checks.py"]:
-            device.push(path, f"/{path.name}")
+        upload(device, tmp_path_factory.mktemp("files"))
         if arch:
             device.push(NATMOD / arch / "_microtrain.mpy", "/native.mpy")
             device.write("/boot.py", USE_NATIVE)
@@ -93,10 +98,21 @@ def test_script(board: Device, effort: Effort, script: str) -> None:
     assert output.splitlines()[-1] == "done"
 
 
-def test_soft_resets_give_the_same_bytes(board: Device, effort: Effort) -> None:
-    code = (HERE / "fingerprint.py").read_text()
-    results = {run(board, code, effort) for _ in range(effort.resets)}
-    assert len(results) == 1 and re.fullmatch(r"[0-9a-f]{64}\n", results.pop())
+@pytest.fixture(scope="module")
+def fingerprint(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What fingerprint.py prints on a virtual board."""
+    with open_device("virtual") as device:
+        upload(device, tmp_path_factory.mktemp("fingerprint"))
+        return device.exec(FINGERPRINT)
+
+
+def test_every_start_on_every_board_gives_the_same_bytes(
+    board: Device, effort: Effort, fingerprint: str
+) -> None:
+    """Model, data, training loop and checkpoint, all through the public Python classes."""
+    assert re.fullmatch(r"[0-9a-f]{64}\n", fingerprint)
+    for _ in range(effort.resets):
+        assert run(board, FINGERPRINT, effort) == fingerprint
 
 
 def test_ctrl_c_stops_between_two_samples(board: Device, effort: Effort) -> None:

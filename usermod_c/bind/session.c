@@ -237,6 +237,24 @@ static mp_obj_t session_backward(mp_obj_t self_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(session_backward_obj, session_backward);
 
+// session.run_op(op, backward): one operator of forward() or backward(), in their order, to be measured alone.
+static mp_obj_t session_run_op(mp_obj_t self_in, mp_obj_t op_in, mp_obj_t backward) {
+    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    mp_int_t op = mp_obj_get_int(op_in);
+    if (op < 0 || op >= (mp_int_t)self->plan->plan.run_count) {
+        mp_raise_ValueError(MP_ERROR_TEXT("no such operator in the plan"));
+    }
+    if (mp_obj_is_true(backward)) {
+        if (mt_session_has_gradient(self->session)) {
+            mt_session_backward_op(self->session, op);
+        }
+    } else {
+        mt_session_forward_op(self->session, op);
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(session_run_op_obj, session_run_op);
+
 static void count(session_obj_t *self, mp_obj_t y, uint32_t loss) {
     self->samples++;
     self->loss_q16 += loss;
@@ -352,7 +370,8 @@ MICROTRAIN_DICT(session_locals,
     {MP_ROM_QSTR(MP_QSTR_score), MP_ROM_PTR(&session_score_obj)}, {MP_ROM_QSTR(MP_QSTR_stats), MP_ROM_PTR(&session_stats_obj)},
     {MP_ROM_QSTR(MP_QSTR_argmax), MP_ROM_PTR(&session_argmax_obj)}, {MP_ROM_QSTR(MP_QSTR_output), MP_ROM_PTR(&session_output_obj)},
     {MP_ROM_QSTR(MP_QSTR_state), MP_ROM_PTR(&session_state_obj)}, {MP_ROM_QSTR(MP_QSTR_refresh), MP_ROM_PTR(&session_refresh_obj)},
-    {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)});
+    {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)},
+    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_session_type, MP_QSTR_Session, MP_TYPE_FLAG_NONE, make_new, session_make_new, attr, session_attr,
     locals_dict, MICROTRAIN_DICT_ADDRESS(session_locals));

@@ -1,0 +1,115 @@
+"""Instructions a MAC of every kernel on the processors that QEMU runs, and cycles a MAC on the
+emulated RP2040, counted on the board: for kernels.py, or alone.
+
+QEMU counts exactly (-icount shift=0) and knows no time: no cycle, cache or wait state. Its boards'
+counters step by 25 to 50 instructions, the RP2040's by 125 cycles; its emulator leaves out cache
+misses. The call from Python, some hundred instructions, is included.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import engine as E  # noqa: E402
+from kernel_graphs import KERNELS, PASSES, TESTED, Kernel, graph_of  # noqa: E402
+
+from microtrain import image  # noqa: E402
+from microtrain.link import Device  # noqa: E402
+from microtrain.link.emulated import EmulatedRP2040  # noqa: E402
+from microtrain.link.qemu import QemuBoard  # noqa: E402
+
+
+@dataclass(frozen=True)
+class Target:
+    """A processor: its board, and how much of `unit` a tick of time.ticks_cpu() there is."""
+
+    name: str
+    port: str
+    unit: str = "instructions"
+    unit_a_tick: int = 1
+
+
+TARGETS = (
+    Target("cortex-m0+", "emu:rp2040", "cycles", 125),
+    Target("cortex-m3", "qemu:cortex-m3"),
+    Target("cortex-m33", "qemu:cortex-m33"),
+    Target("rv32", "qemu:rv32"),
+    Target("xtensa", "qemu:xtensa"),
+)
+
+# The second step counts: its label is another, so that it has a gradient.
+ON_THE_BOARD = """
+import time, _microtrain
+plan = _microtrain.Plan(
+    _microtrain.Model(open("net.mtm", "rb").read()), {layers}, _microtrain.CROSS_ENTROPY)
+session = _microtrain.Session(plan)
+session.lr(2.0**-10)
+sample = open("sample.bin", "rb").read()
+def run(op, backward):
+    start = time.ticks_cpu()
+    session.run_op(op, backward)
+    return time.ticks_diff(time.ticks_cpu(), start)
+for label in range(2):
+    session.input[:] = sample
+    forward = [run(op, False) for op in range({ops})]
+    session.loss(label)
+    backward = [run(op, True) for op in reversed(range({ops}))]
+print(forward[{tested}], backward[{ops} - 1 - {tested}])
+"""
+
+
+def counts(target: Target, kernels: tuple[Kernel, ...] = KERNELS
+           ) -> Iterator[tuple[Kernel, str, int, int]]:  # fmt: skip
+    """(kernel, pass, instructions or cycles, MACs). Raises DeviceError for a board not built."""
+    board = (
+        EmulatedRP2040() if target.port == "emu:rp2040"
+        else QemuBoard(target.port, count_instructions=True)
+    )  # fmt: skip
+    with board, Device(board.port) as device:
+        for kernel in kernels:
+            graph = graph_of(kernel)
+            macs = graph.macs(graph.ops[TESTED])
+            x = np.random.default_rng(1).integers(-128, 128, kernel.source).astype(np.int8)
+            device.write("net.mtm", image.to_bytes(graph))
+            device.write("sample.bin", x.tobytes())
+            for name, layers in PASSES.items():
+                device.reset()
+                code = ON_THE_BOARD.format(
+                    layers=[
+                        (op, layer.bias, kernel.source[2] if layer.channels == E.ALL else 0)
+                        for op, layer in layers.items()
+                    ],
+                    ops=len(graph.ops), tested=TESTED,
+                )  # fmt: skip
+                forward, backward = map(int, device.exec(code, timeout=240).split())
+                ticks = forward if name == "forward" else backward
+                yield kernel, name, ticks * target.unit_a_tick, macs
+
+
+def rows(target: Target) -> Iterator[dict[str, Any]]:
+    """The target's entries of kernels.json, also printed."""
+    for kernel, name, count, macs in counts(target):
+        per_mac = count / macs
+        print(f"{target.name:12} {kernel.name:22} {name:15} {kernel.shape:12} {per_mac:8.3f} "
+              f"{target.unit}", flush=True)  # fmt: skip
+        yield {"target": target.name, "kernel": kernel.name, "pass": name, "shape": kernel.shape,
+               "per_mac": round(per_mac, 4), "unit": target.unit}  # fmt: skip
+
+
+def main() -> None:
+    for target in TARGETS:
+        for _ in rows(target):
+            pass
+
+
+if __name__ == "__main__":
+    main()
