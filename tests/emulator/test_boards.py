@@ -140,7 +140,7 @@ def test_what_is_missing_is_said(
         program = f"{port} needs {MACHINES[port].program}: install QEMU"
     else:
         name, build = "MICROTRAIN_RP2040", "run `make firmware BOARD=RPI_PICO`"
-        program = "run `make emulator`"
+        program = "node is missing"
     with monkeypatch.context() as patch:
         patch.setenv(name, str(tmp_path / "missing"))
         with pytest.raises(DeviceError, match=build):

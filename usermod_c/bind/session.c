@@ -5,6 +5,10 @@
 #include "py/objarray.h"
 #include "py/runtime.h"
 
+#ifdef ESP_PLATFORM
+#include "esp_memory_utils.h"
+#endif
+
 typedef struct {
     mp_obj_base_t base;
     plan_obj_t *plan;
@@ -38,6 +42,19 @@ static mp_obj_t view(const session_obj_t *self, char typecode, size_t n, const v
 // ---- memory ----
 
 #define PROBE_BYTES 64 // how closely the heap's largest piece is found
+
+// The heap of an ESP32 may lie in PSRAM, an order of magnitude slower than the chip's own RAM: that must be asked for.
+static void refuse_slow(const void *piece, uint32_t bytes) {
+    #ifdef ESP_PLATFORM
+    if (esp_ptr_external_ram(piece)) {
+        mp_raise_msg_varg(&mp_type_MemoryError,
+            MP_ERROR_TEXT("the heap's free memory is PSRAM, which is slow: to train there all the same, pass memory=bytearray(%u)"), (unsigned)bytes);
+    }
+    #else
+    (void)piece;
+    (void)bytes;
+    #endif
+}
 
 // The largest piece that the heap has, of at most `*bytes`.
 static void *take_largest(uint32_t *bytes) {
@@ -74,6 +91,7 @@ static void *take_pieces(plan_obj_t *plan) {
         block = m_new_maybe(uint8_t, rest);
         if (block && !code) {
             for (size_t k = 0; k <= count; k++) { // give back what is not used
+                refuse_slow(regions[k].data, rest + need);
                 (void)m_renew_maybe(uint8_t, regions[k].data, regions[k].bytes, plan->plan.regions[k].bytes, false);
             }
             return block;
@@ -129,6 +147,7 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
     } else {
         block.buf = m_new_maybe(uint8_t, plan->plan.info.total_bytes);
         block.buf = block.buf ? block.buf : take_pieces(plan);
+        refuse_slow(block.buf, plan->plan.info.total_bytes);
         block.len = plan->plan.info.total_bytes;
     }
     session_obj_t *self = mp_obj_malloc(session_obj_t, type);
