@@ -21,6 +21,7 @@ from pathlib import Path
 import serial
 
 from microtrain.link import VirtualBoard
+from microtrain.link.board_process import BoardProcess
 
 REPO = Path(__file__).resolve().parents[2]
 PROMPTS = {"console": "$ ", "sh": "", "python": ">>> "}
@@ -146,11 +147,14 @@ class Shell:
 
 
 class Prompt:
-    """The friendly prompt of a virtual board, typed at over its serial port."""
+    """The friendly prompt of a board in software, typed at over its serial port.
 
-    def __init__(self, folder: Path) -> None:
-        self._board = VirtualBoard(folder)
-        self._port = serial.Serial(self._board.port, timeout=TIMEOUT_S)
+    timeout: seconds that a statement may take.
+    """
+
+    def __init__(self, board: BoardProcess, timeout: float = TIMEOUT_S) -> None:
+        self._board = board
+        self._port = serial.Serial(board.port, timeout=timeout)
         # The banner and its prompt may come once or twice: go on after something of our own.
         self._port.write(b"\x02print('re' + 'ady')\r")
         self._until(b"\r\nready\r\n>>> ")
@@ -190,7 +194,8 @@ def play(path: Path, folder: Path, skip: tuple[str, ...] = ()) -> list[tuple[Ste
         for block in blocks(path):
             if block.language in PASSIVE:
                 continue
-            place: Shell | Prompt = Prompt(board) if block.language == "python" else shell
+            is_session = block.language == "python"
+            place: Shell | Prompt = Prompt(VirtualBoard(board)) if is_session else shell
             try:
                 for step in block.steps():
                     if not step.code.startswith(skip or ("\0",)):

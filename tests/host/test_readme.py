@@ -13,13 +13,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from readme_blocks import REPO, blocks, play, same, workplace
+from command_line import COMMAND
+from readme_blocks import REPO, Prompt, blocks, play, same, workplace
 from shared import shared
 
-from microtrain import image
+from microtrain import dataset, image
 from microtrain.importers import onnx_nodes, tflite_ops
 from microtrain.importers.mcunet import import_mcunet
+from microtrain.link.emulated import EmulatedRP2040
 from microtrain.link.ports import open_device
+from microtrain.run.inputs import load_data, load_image
 from microtrain.run.plan import plan
 
 README = REPO / "README.md"
@@ -84,6 +87,29 @@ def test_every_block_runs(path: Path, tmp_path: Path, request: pytest.FixtureReq
     for step, printed in play(path, workplace(tmp_path), NOT_HERE):
         place = f"{name}, line {step.line}: {step.code}\n"
         assert step.output is None or same(step.output, printed), place + printed
+
+
+@pytest.mark.timeout(600)
+def test_the_session_is_the_same_on_an_emulated_rp2040(demo: str, tmp_path: Path) -> None:
+    folder, board = workplace(tmp_path) / "build/demo", tmp_path / "board"
+    subprocess.run(
+        [*COMMAND, "import", REPO / "tests/demo/watch_cnn.onnx", "--calib", "calibration.npz",
+         "-o", "watch.mtm"], cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    model = load_image(folder / "watch.mtm")
+    with open_device("emu:rp2040", folder=board) as device:
+        device.write("/watch.mtm", model.data)
+        for name in ("person2_train", "person2_test"):
+            data = load_data(folder / f"{name}.npz", model.graph)
+            device.write(f"/{name}.mtd", dataset.to_bytes(data))
+    (session,) = (block for block in blocks(README) if block.language == "python")
+    prompt = Prompt(EmulatedRP2040(board), timeout=300)
+    try:
+        for step in session.steps():
+            printed = prompt.run(step.code)
+            assert step.output is None or same(step.output, printed), step.code + printed
+    finally:
+        prompt.close()
 
 
 def test_what_fits_is_what_the_planner_says(tmp_path: Path) -> None:
