@@ -46,6 +46,9 @@ if [ -z "${MICROPYTHON_DIR:-}" ] && [ ! -d "$tree" ]; then
     mv "$tree.part" "$tree"
 fi
 
+found=$(sed -n 's/^#define MICROPY_VERSION_\(MAJOR\|MINOR\|MICRO\) //p' "$tree/py/mpconfig.h" 2>/dev/null | tr -d '()' | paste -sd. || true)
+[ "$found" = "$MICROPYTHON_VERSION" ] || die "$tree is MicroPython ${found:-of unknown version}, expected $MICROPYTHON_VERSION"
+
 build=$out/firmware-build/$name
 arguments=(
     -C "$tree/ports/esp32"

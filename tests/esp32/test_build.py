@@ -152,6 +152,12 @@ def test_wrong_board(firmware: Builder, arguments: list[str], message: str) -> N
     assert result.returncode == 1 and message in result.stderr
 
 
+def test_another_micropython(firmware: Builder, tmp_path: Path) -> None:
+    result = firmware.run("ESP32_GENERIC", MICROPYTHON_DIR=str(tmp_path))
+    assert result.returncode == 1
+    assert f"{tmp_path} is MicroPython of unknown version, expected 1.25.0" in result.stderr
+
+
 def test_a_program_without_the_engine_is_refused(firmware: Builder, tmp_path: Path) -> None:
     """As when the user module did not reach ESP-IDF's linker."""
     idf = tmp_path / "idf.py"
