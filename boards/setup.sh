@@ -270,8 +270,8 @@ setup_qemu() {
         need_packages "QEMU or a compiler is missing" --no-install-recommends "${missing[@]}"
 }
 
-# Files of a Debian package's archive, by their names, into the current folder.
-# files_of_deb PACKAGE ARCHIVE FILE... where ARCHIVE is a pattern of a source archive in the package.
+# files_of_archive ARCHIVE FILE... unpacks files, named by the ends of their paths (patterns), into
+# the current folder.
 files_of_archive() {
     local archive=$1; shift
     local patterns=() name
@@ -280,6 +280,8 @@ files_of_archive() {
     done
     tar -xf "$archive" --transform='s,.*/,,' --wildcards "${patterns[@]}"
 }
+# The same of the source archive, named by a pattern, in a Debian package: files_of_deb PACKAGE
+# ARCHIVE FILE...
 files_of_deb() {
     local package=$1 inner=$2; shift 2
     dpkg-deb --fsys-tarfile "$package" |

@@ -15,7 +15,7 @@
 #include "board.h"
 
 // From the linker script.
-extern char _stack_low[], _estack[];
+extern char _sstack[], _estack[];
 
 // Bytes left for the frames of C functions that do not check.
 #define STACK_MARGIN (2048)
@@ -24,7 +24,7 @@ static char heap[MICROPY_HEAP_SIZE] __attribute__((section(".gc_heap"), aligned(
 
 int main(void) {
     mp_stack_set_top(_estack);
-    mp_stack_set_limit(_estack - _stack_low - STACK_MARGIN);
+    mp_stack_set_limit(_estack - _sstack - STACK_MARGIN);
     if (flash_init() != 0) {
         mp_hal_stdout_tx_str("cannot open the flash image\r\n");
         host_exit(1);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tiny_net
+from command_line import run_cli
 
 from microtrain.errors import DeviceError
 from microtrain.link import Device, open_device
@@ -109,6 +112,30 @@ def test_board_ends_with_the_process_that_started_it(port: str) -> None:
     while Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text():
         assert time.monotonic() < deadline, f"board {pid} outlived its parent"
         time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """SHA-256 of the checkpoint that the virtual board trains."""
+    return train("virtual", tmp_path_factory.mktemp("virtual"))
+
+
+def train(port: str, folder: Path) -> str:
+    tiny_net.write_all(folder)
+    result = run_cli(
+        "train", "--port", port, "--model", str(folder / "tiny.mtm"),
+        "--data", str(folder / "train.npz"), "--val", str(folder / "val.npz"),
+        "--scheme", "full", "--epochs", "2", "--lr", "0.02", "--json",
+        folder=folder / "board", timeout=200,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    done = json.loads(result.stdout.splitlines()[-1])
+    assert done["event"] == "done" and done["val_accuracy_after"] > 0.9
+    return done["checkpoint_sha256"]
+
+
+def test_the_command_line_trains(port: str, tmp_path: Path, trained: str) -> None:
+    assert train(port, tmp_path) == trained
 
 
 @pytest.mark.parametrize("name", MACHINES)
