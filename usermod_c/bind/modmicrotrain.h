@@ -40,6 +40,8 @@ extern const mp_obj_type_t microtrain_session_type;
 
 // Plans into `regions`, or where there are none in one piece. After an error the plan is what it was.
 int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, mt_error_t *error);
+// The block for a session, and, where the arena lies apart from it, the plan made anew for that. `memory` is None, a buffer or a tuple.
+mp_buffer_info_t microtrain_memory(plan_obj_t *plan, mp_obj_t memory);
 // Raises the exception that fits, with the operator's name, the numbers, and what to do. `model` may be NULL.
 MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *error);
 // An operator's name, as in the image's specification; `kind` is one of enum mt_kind.
