@@ -13,10 +13,28 @@ HEADER_BYTES, DIGEST_BYTES, BLOCK = 64, 32, 256
 
 
 def _json(value):
-    # With sorted keys: the order in a dict differs from port to port.
+    # Small pieces, as beside a large arena the heap has no large ones; with sorted keys, as the
+    # order in a dict differs from port to port.
     if not isinstance(value, dict):
-        return json.dumps(value)
-    return "{%s}" % ", ".join("%s: %s" % (json.dumps(k), _json(value[k])) for k in sorted(value))
+        yield json.dumps(value)
+        return
+    yield "{"
+    for i, key in enumerate(sorted(value)):
+        yield (", %s: " if i else "%s: ") % json.dumps(key)
+        yield from _json(value[key])
+    yield "}"
+
+
+def _description(model):
+    trainer = model.trainer
+    for i, (key, value) in enumerate((
+        ("scheme", trainer.scheme), ("loss", trainer.loss_name),
+        ("new_classes", model.new_classes), ("labels", model.labels), ("model", model.name),
+        ("wide", trainer.wide), ("gradient_bits", trainer.gradient_bits),
+    )):  # fmt: skip
+        yield (', "%s": ' if i else '{"%s": ') % key
+        yield from _json(value)
+    yield "}"
 
 
 def _pieces(model):
@@ -24,18 +42,15 @@ def _pieces(model):
     trainer = model.trainer
     if not trainer:
         raise ValueError("nothing has been trained yet")
-    about = (
-        ("scheme", trainer.scheme), ("loss", trainer.loss_name),
-        ("new_classes", model.new_classes), ("labels", model.labels), ("model", model.name),
-        ("wide", trainer.wide), ("gradient_bits", trainer.gradient_bits),
-    )  # fmt: skip
-    about = ("{%s}" % ", ".join('"%s": %s' % (k, _json(v)) for k, v in about)).encode()
+    length = sum(len(piece.encode()) for piece in _description(model))
     state = trainer.session.state()
-    header = struct.pack(
-        HEADER, MAGIC, MAJOR, MINOR, len(about), len(state), model.net.sha256, trainer.steps,
+    yield struct.pack(
+        HEADER, MAGIC, MAJOR, MINOR, length, len(state), model.net.sha256, trainer.steps,
         trainer.epoch, trainer.seed & 0xFFFFFFFF, trainer.lr,
     )  # fmt: skip
-    return header, about, state
+    for piece in _description(model):
+        yield piece.encode()
+    yield state
 
 
 def save(model, path):

@@ -39,16 +39,18 @@ def test_the_same_bytes_as_on_the_virtual_board(tmp_path: Path) -> None:
         data,
     )  # fmt: skip
     options = TrainOptions(
-        path, data, epochs=1, lr=0.004, new_head=2,
+        path, data, epochs=1, lr=0.004, new_head=10, save=tmp_path / "trained.mtc",
         scheme=f"{shared('data/mcunet/sparse_update_configs.json')}#{MODEL}/49kb",
     )  # fmt: skip
-    done = []
+    done, saved = [], []
     for port in PORTS:
         with open_device(port, folder=tmp_path / port) as device:
             rom = Rom.of(device)
             assert rom is not None
             rom.put(path.name, path.read_bytes(), lambda done, total: None, lambda text: None)
             done.append(train(device, options, lambda event: None).done)
+            saved.append((tmp_path / "trained.mtc").read_bytes())
+    assert saved[0] == saved[1]
     for key in ("steps", "train_loss", "total_ram_bytes", "checkpoint_sha256", "image_sha256"):
         assert done[0][key] == done[1][key], key
     assert done[0]["steps"] == 2 and done[0]["total_ram_bytes"] > 200_000
