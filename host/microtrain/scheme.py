@@ -1,10 +1,13 @@
 """Update schemes: which biases and which input channels of which weights are trained.
 
-A scheme is named (`last`, `bias`, `full`), a JSON file of ours, or one entry of a published file,
-`FILE.json#MODEL/NAME`. Resolved against a graph it is one `LayerScheme` for each trained operator.
+A scheme is named (`last`, `bias`, `full`), a JSON file of ours, a file with one published
+configuration, or one entry of a published file of many, `FILE.json#MODEL/NAME`. Resolved against a
+graph it is one `LayerScheme` for each trained operator.
 
 Our JSON: `{"name": ..., "layers": {OPERATOR: {"bias": true, "weights": W}}}` with W "none", "all",
-a number N (the first N input channels) or a list of input channels.
+a number N (the first N input channels), a list of input channels, or a share of them:
+`{"ratio": 0.25, "select": "norm"}`, with `select` one of channel_selection.CRITERIA, and a "seed"
+for "random".
 
 The classifier (the last operator with weights) is trained by every scheme, unless a file of ours
 says something about it.
@@ -15,14 +18,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-
+from microtrain import published_scheme
+from microtrain.channel_selection import Weights, input_channels, normal, select
 from microtrain.errors import SchemeError
-from microtrain.graph import WEIGHTED, Graph, Kind, Op
+from microtrain.graph import WEIGHTED, Graph
 
-Weights = None | Literal["all"] | tuple[int, ...]
 NAMES = ("last", "bias", "full")
 
 
@@ -57,12 +59,6 @@ class Scheme:
         return {"name": self.name, "layers": layers}
 
 
-def input_channels(graph: Graph, op: Op) -> int:
-    """How many input channels the weights of `op` can be chosen by."""
-    source = graph.tensors[op.inputs[0]]
-    return source.size if op.kind is Kind.LINEAR else source.c
-
-
 def load_scheme(text: str, graph: Graph) -> Scheme:
     """Resolve what a user gave as --scheme. Raises SchemeError."""
     trainable = [i for i, op in enumerate(graph.ops) if op.kind in WEIGHTED]
@@ -73,7 +69,9 @@ def load_scheme(text: str, graph: Graph) -> Scheme:
     file, separator, entry = text.partition("#")
     data = _read_json(Path(file))
     if separator:
-        return _published(data, entry, graph, trainable)
+        return _published(_entry(data, entry), entry, graph, trainable)
+    if isinstance(data, dict) and "n_bias_update" in data:
+        return _published(data, Path(file).stem, graph, trainable)
     if not (isinstance(data, dict) and isinstance(data.get("layers"), dict)):
         raise SchemeError(
             f"{file}: a scheme file is a JSON object with 'layers'; give FILE.json#MODEL/NAME for "
@@ -115,8 +113,12 @@ def _ours(data: dict[str, Any], default: str, graph: Graph, trainable: list[int]
             raise SchemeError(f'layer {name!r}: write {{"bias": true or false, "weights": ...}}')
         if unknown := set(entry) - {"bias", "weights"}:
             raise SchemeError(f"layer {name!r}: unknown key {sorted(unknown)[0]!r}")
-        weights = _channels(
-            entry.get("weights", "none"), name, input_channels(graph, graph.ops[index])
+        value = entry.get("weights", "none")
+        count = input_channels(graph, graph.ops[index])
+        weights = (
+            _share(value, graph, index)
+            if isinstance(value, dict)
+            else _channels(value, name, count)
         )
         layers[index] = LayerScheme(index, entry.get("bias", False), weights)
     kept = [layers[i] for i in sorted(layers) if layers[i].bias or layers[i].weights]
@@ -133,78 +135,46 @@ def _channels(value: Any, layer: str, count: int) -> Weights:
             raise SchemeError(f"layer {layer!r}: {value} input channels of {count}")
         value = list(range(value))
     if not isinstance(value, list) or not all(type(v) is int for v in value):
-        raise SchemeError(f'layer {layer!r}: weights are "none", "all", a number or a list')
+        raise SchemeError(
+            f'layer {layer!r}: weights are "none", "all", a number, a list or {{"ratio": ...}}'
+        )
     if len(set(value)) != len(value) or any(not 0 <= v < count for v in value):
         raise SchemeError(
             f"layer {layer!r}: input channels must be distinct and in 0..{count - 1}: {value}"
         )
-    return _normal(value, count)
+    return normal(value, count)
 
 
-def _normal(channels: list[int], count: int) -> Weights:
-    if len(channels) == count:
-        return "all"
-    return tuple(sorted(channels)) or None
+def _share(value: dict[str, Any], graph: Graph, op_index: int) -> Weights:
+    """The channels of {"ratio": ..., "select": ..., "seed": ...}: int(ratio · channels)."""
+    op = graph.ops[op_index]
+    ratio, seed = value.get("ratio"), value.get("seed", 1)
+    if unknown := set(value) - {"ratio", "select", "seed"}:
+        raise SchemeError(f"layer {op.name!r}: unknown key {sorted(unknown)[0]!r}")
+    if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
+        raise SchemeError(f"layer {op.name!r}: ratio is a number above 0, at most 1: {ratio!r}")
+    if type(seed) is not int or seed < 0:
+        raise SchemeError(f"layer {op.name!r}: seed is an integer, 0 or more: {seed!r}")
+    count = input_channels(graph, op)
+    if not (keep := int(ratio * count)):
+        raise SchemeError(f"layer {op.name!r}: ratio {ratio} of {count} input channels is none")
+    return select(graph, op_index, keep, str(value.get("select", "norm")), seed)
 
 
-def _published(data: Any, entry: str, graph: Graph, trainable: list[int]) -> Scheme:
-    """One entry of a file in the format of tiny-training's sparse update configurations.
-
-    Convolutions are counted from the input, without the classifier. Source of the rules:
-    algorithm/core/utils/partial_backward.py.
-    """
+def _entry(data: Any, entry: str) -> Any:
+    """The configuration MODEL/NAME of a published file of many."""
     model, _, name = entry.partition("/")
     try:
-        config = data[model][name]
+        return data[model][name]
     except (KeyError, TypeError, IndexError):
         known = [f"{m}/{n}" for m in data for n in data[m]] if isinstance(data, dict) else []
         raise SchemeError(f"no entry {entry!r}; the file has: {', '.join(known)}") from None
+
+
+def _published(config: Any, name: str, graph: Graph, trainable: list[int]) -> Scheme:
     *convs, head = trainable
-    try:
-        biases, ratios = config["n_bias_update"], config["weight_update_ratio"]
-        indices, criterion = config["manual_weight_idx"], config["weight_select_criteria"]
-        if config.get("pw1_weight_only"):
-            raise SchemeError(f"{entry}: pw1_weight_only is not supported, only an explicit list")
-        if not 0 <= biases <= len(convs):
-            raise SchemeError(f"{entry}: {biases} biases, the model has {len(convs)} convolutions")
-        if len(ratios) != len(indices):
-            raise SchemeError(f"{entry}: {len(ratios)} ratios for {len(indices)} layers")
-        weights: dict[int, Weights] = {}
-        for index, ratio in zip(indices, ratios, strict=True):
-            if not len(convs) - biases <= index < len(convs):
-                raise SchemeError(
-                    f"{entry}: weights of convolution {index} are trained, but only the biases of "
-                    f"the last {biases} of {len(convs)}"
-                )
-            weights[index] = _selected(graph, convs[index], ratio, criterion)
-    except (KeyError, TypeError) as error:
-        raise SchemeError(f"{entry}: not a sparse update configuration: {error!r}") from None
-    layers = [
-        LayerScheme(convs[i], True, weights.get(i)) for i in range(len(convs) - biases, len(convs))
-    ]
-    return Scheme(entry, (*layers, LayerScheme(head, True, "all")))
-
-
-def _selected(graph: Graph, op_index: int, ratio: float, criterion: str) -> Weights:
-    """The input channels a published entry trains: int(channels · ratio), chosen by `criterion`.
-
-    Magnitude is the L2 norm of the *integer* weights over an input channel, as in the published
-    code, whose weights are in the int8 domain. `random` draws with a fixed seed.
-    """
-    op = graph.ops[op_index]
-    assert op.weights is not None
-    count = input_channels(graph, op)
-    keep = int(count * ratio)
-    if not 0 <= keep <= count:
-        raise SchemeError(f"{op.name}: ratio {ratio} of {count} input channels")
-    squares = op.weights.astype(np.int64) ** 2
-    norms = squares.reshape(-1, count, op.channel_multiplier).sum(axis=(0, 2))
-    if criterion == "magnitude+":
-        order = np.argsort(-norms, kind="stable")
-    elif criterion == "magnitude-":
-        order = np.argsort(norms, kind="stable")
-    elif criterion == "random":
-        order = np.random.default_rng(op_index).permutation(count)
-    else:
-        raise SchemeError(f"unknown weight_select_criteria {criterion!r}")
-    return _normal(order[:keep].tolist(), count)
+    if not isinstance(config, dict):
+        raise SchemeError(f"{name}: not a sparse update configuration, which is a JSON object")
+    biases, weights = published_scheme.parse(config, name, graph, convs)
+    layers = [LayerScheme(i, True, weights.get(i)) for i in convs[len(convs) - biases :]]
+    return Scheme(name, (*layers, LayerScheme(head, True, "all")))

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from microtrain import image
+from microtrain.channel_selection import input_channels
 from microtrain.graph import WEIGHTED, Graph, Kind
-from microtrain.scheme import Scheme, input_channels
+from microtrain.scheme import Scheme
 
 HALVE_AT = (0.5, 0.7, 0.85, 0.95)  # NUMERICS: of all steps
 

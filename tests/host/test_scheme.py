@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_net
 from shared import shared
 from test_import_tflite import imported, small_model
 
+from microtrain.channel_selection import input_channels
 from microtrain.errors import SchemeError
 from microtrain.importers import import_model
-from microtrain.scheme import input_channels, load_scheme
+from microtrain.scheme import load_scheme
 
 # Trained weights and bytes of biases, without the classifier, of each published entry
 # (mcunetv3.md section 2.6).
@@ -81,6 +83,11 @@ def test_our_files(weights: Any, expected: Any, tmp_path: Path) -> None:
         ({"conv2d_0": {"bias": 1}}, "true or false"),
         ({"conv2d_0": {"wieghts": "all"}}, "wieghts"),
         ({"linear_0": {"bias": False}}, "trains nothing"),
+        ({"conv2d_0": {"weights": {"ratio": 0}}}, "above 0, at most 1: 0"),
+        ({"conv2d_0": {"weights": {"ratio": 0.3}}}, "ratio 0.3 of 2 input channels is none"),
+        ({"conv2d_0": {"weights": {"ratio": 1, "select": "best"}}}, "norm, smallest norm, first"),
+        ({"conv2d_0": {"weights": {"ratio": 1, "seed": -1}}}, "seed"),
+        ({"conv2d_0": {"weights": {"share": 1}}}, "share"),
     ],
 )
 def test_what_a_model_lacks_is_refused(layers: Any, message: str, tmp_path: Path) -> None:
@@ -135,3 +142,115 @@ def test_unknown_entry_lists_what_there_is() -> None:
     file = shared("data/mcunet/sparse_update_configs.json")
     with pytest.raises(SchemeError, match="mcunet-5fps/49kb"):
         load_scheme(f"{file}#mbv2/1kb", graph)
+
+
+def graph_and_norms() -> tuple[Any, dict[str, np.ndarray]]:
+    """The tiny network, and the norms of its convolutions' input channels, by its layout."""
+    graph = tiny_net.graph()
+    norms = {}
+    for op in graph.ops[:3]:
+        weights = op.weights.astype(float)
+        axes = (0, 1) if op.weights.ndim == 3 else (0, 1, 2)  # depthwise: channels last
+        norms[op.name] = np.sqrt((weights**2).sum(axis=axes))
+    return graph, norms
+
+
+def best(norms: np.ndarray, keep: int) -> tuple[int, ...]:
+    return tuple(sorted(np.argsort(-norms, kind="stable")[:keep].tolist()))
+
+
+def write(folder: Path, config: Any) -> str:
+    (folder / "scheme.json").write_text(json.dumps(config))
+    return str(folder / "scheme.json")
+
+
+@pytest.mark.parametrize("layer", [1, 2])
+def test_shares_of_channels(layer: int, tmp_path: Path) -> None:
+    graph, norms = graph_and_norms()
+    name = graph.ops[layer].name
+
+    def chosen(**share: Any) -> Any:
+        file = write(tmp_path, {"layers": {name: {"bias": True, "weights": share}}})
+        return resolved(file, graph)[name][1]
+
+    assert chosen(ratio=0.25) == chosen(ratio=0.25, select="norm") == best(norms[name], 2)
+    assert chosen(ratio=0.25, select="smallest norm") == best(-norms[name], 2)
+    assert chosen(ratio=0.45, select="first") == (0, 1, 2)
+    draws = {chosen(ratio=0.5, select="random", seed=seed) for seed in range(8)}
+    assert len(draws) > 4 and all(len(draw) == 4 for draw in draws)
+    assert chosen(ratio=0.5, select="random") == chosen(ratio=0.5, select="random", seed=1)
+    assert chosen(ratio=1, select="random") == "all"
+
+
+@pytest.mark.parametrize("criterion", ["magnitude+", "magnitude-", "random"])
+@pytest.mark.parametrize("as_text", [False, True])
+def test_a_published_configuration_alone(criterion: str, as_text: bool, tmp_path: Path) -> None:
+    graph, norms = graph_and_norms()
+    _, depthwise, pointwise = (op.name for op in graph.ops[:3])
+    config = {
+        "n_bias_update": 2,
+        "manual_weight_idx": "1-2" if as_text else [1, 2],
+        "weight_update_ratio": "0.25-0.5" if as_text else [0.25, 0.5],
+        "weight_select_criteria": criterion,
+    }
+    found = resolved(write(tmp_path, config), graph)
+    assert list(found) == [depthwise, pointwise, graph.ops[-1].name]
+    assert all(bias for bias, _ in found.values())
+    if criterion == "random":
+        assert (len(found[depthwise][1]), len(found[pointwise][1])) == (2, 4)
+        return
+    sign = 1 if criterion == "magnitude+" else -1
+    assert found[depthwise][1] == best(sign * norms[depthwise], 2)
+    assert found[pointwise][1] == best(sign * norms[pointwise], 4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"weight_update_ratio": None}, [8, 8]),
+        ({"weight_update_ratio": 0.5}, [4, 4]),
+        ({"weight_update_ratio": [0, 3]}, [0, 3]),
+        ({"manual_weight_idx": None, "n_weight_update": 1, "weight_update_ratio": 1}, [0, 8]),
+        ({"manual_weight_idx": None, "n_weight_update": "all", "weight_update_ratio": 1}, [8, 8]),
+        ({"pw1_weight_only": 1, "weight_update_ratio": [0.25]}, [0, 2]),
+    ],
+)
+def test_what_else_a_published_configuration_may_say(
+    changes: dict[str, Any], expected: list[int], tmp_path: Path
+) -> None:
+    graph, _ = graph_and_norms()
+    config = {"n_bias_update": 2, "manual_weight_idx": [1, 2], "weight_update_ratio": [1, 1],
+              "weight_select_criteria": "magnitude+"}  # fmt: skip
+    found = resolved(write(tmp_path, config | changes), graph)
+    counts = [
+        8 if found[op.name][1] == "all" else len(found[op.name][1] or ()) for op in graph.ops[1:3]
+    ]
+    assert counts == expected
+
+
+def test_all_biases_of_a_published_configuration(tmp_path: Path) -> None:
+    graph, _ = graph_and_norms()
+    config = {"n_bias_update": "all", "manual_weight_idx": [], "weight_update_ratio": [],
+              "weight_select_criteria": "magnitude+"}  # fmt: skip
+    assert resolved(write(tmp_path, config), graph) == resolved("bias", graph)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_bias_update": 4}, "4 biases, the model has 3"),
+        ({"n_bias_update": 1}, "weights of convolution 1"),
+        ({"manual_weight_idx": [1, 1]}, "listed twice"),
+        ({"weight_update_ratio": [1]}, "1 ratios for 2 layers"),
+        ({"weight_update_ratio": "a-b"}, "not a sparse update configuration"),
+        ({"weight_update_ratio": [9, 1]}, "9 input channels of 8"),
+        ({"weight_select_criteria": "magnitude"}, "one of magnitude+, magnitude-, random"),
+    ],
+)
+def test_bad_published_configurations(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    config = {"n_bias_update": 2, "manual_weight_idx": [1, 2], "weight_update_ratio": [1, 1],
+              "weight_select_criteria": "magnitude+"}  # fmt: skip
+    with pytest.raises(SchemeError, match=message.replace("+", r"\+")):
+        load_scheme(write(tmp_path, config | changes), tiny_net.graph())
