@@ -1,0 +1,1 @@
+"""Which layers to train: what each contributes, measured; the best sum in a RAM budget."""

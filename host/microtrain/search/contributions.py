@@ -1,0 +1,133 @@
+"""The contribution analysis of MCUNetV3 (arXiv 2206.15472): what each part adds to the accuracy.
+
+Gain of the biases of the last k layers: over training the classifier alone. Gain of a share of one
+layer's weights: over training the biases alone, those of the largest k measured.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import multiprocessing
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from microtrain.errors import DataError, DeviceError
+from microtrain.graph import Graph
+from microtrain.link.transport import Progress
+from microtrain.link.virtual import firmware_path
+from microtrain.run.inputs import load_data, load_image
+from microtrain.run.train import TrainOptions
+from microtrain.search import worker
+from microtrain.search.results import Results, Run
+from microtrain.search.selection import Selection, Share, layers, shares
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Measured gains, in accuracy (0 to 1), means over the seeds. base: the classifier alone."""
+
+    base: float
+    biases: dict[int, float]
+    shares: dict[Share, float]
+
+
+class Analysis:
+    """The runs that an analysis needs, and what of them is known.
+
+    options: how every run trains; `val` must be given; scheme, seed, save, checkpoint must not.
+    biases: the numbers k to measure, besides 0. seeds: runs of each, with seeds 1, 2, ...
+    path: file of the results; where it has some of the runs, these are not run again.
+    Raises MicrotrainError.
+    """
+
+    def __init__(
+        self, options: TrainOptions, biases: Sequence[int], seeds: int, path: Path
+    ) -> None:
+        if options.val is None:
+            raise DataError("an analysis measures accuracy: give validation data")
+        image = load_image(options.model)
+        self.graph: Graph = image.graph
+        count = len(layers(self.graph))
+        if not biases or min(biases) < 1 or max(biases) > count:
+            raise DataError(
+                f"numbers of layers with trained biases: 1 to {count} in {options.model}"
+            )
+        self.options, self.seeds = options, seeds
+        self.biases = sorted({0, *biases})
+        self.shares = shares(self.graph, self.biases[-1])
+        subject: dict[str, Any] = asdict(replace(options, seed=None, save=None, val_every=0))
+        for name in ("data", "val"):
+            load_data(subject[name], self.graph)
+        for name in ("model", "data", "val"):
+            subject[f"{name}_sha256"] = hashlib.sha256(subject.pop(name).read_bytes()).hexdigest()
+        self.results = Results(path, subject)
+
+    def runs(self) -> list[Run]:
+        """All runs of the analysis, the biases' first."""
+        every = [Selection(k) for k in self.biases]
+        every += [Selection(self.biases[-1], (share,)) for share in self.shares]
+        return [Run(selection, seed) for selection in every for seed in range(1, self.seeds + 1)]
+
+    def measure(self, jobs: int, progress: Progress) -> None:
+        """Do the runs that are missing, on `jobs` virtual boards, each a process of its own.
+
+        progress: (runs done, in all). Ctrl-C loses no more than the runs that are under way.
+        Raises MicrotrainError.
+        """
+        every = self.runs()
+        missing = [run for run in every if run not in self.results.accuracy]
+        progress(len(every) - len(missing), len(every))
+        if not missing:
+            return
+        firmware_path()  # its error is clearer here than in a worker
+        with tempfile.TemporaryDirectory() as folder, _pool(
+            min(jobs, len(missing)), Path(folder), self.options
+        ) as pool:
+            futures = {pool.submit(worker.accuracy, run): run for run in missing}
+            for done, future in enumerate(as_completed(futures), len(every) - len(missing) + 1):
+                self.results.add(futures[future], future.result())
+                progress(done, len(every))
+
+    def gains(self) -> Gains:
+        """The gains, once all runs are done. Raises KeyError before."""
+
+        def mean(selection: Selection) -> float:
+            return self.results.mean(selection, self.seeds)
+
+        base, most = mean(Selection(0)), self.biases[-1]
+        return Gains(
+            base,
+            {k: mean(Selection(k)) - base for k in self.biases},
+            {
+                share: mean(Selection(most, (share,))) - mean(Selection(most))
+                for share in self.shares
+            },
+        )
+
+
+@contextlib.contextmanager
+def _pool(jobs: int, folder: Path, options: TrainOptions) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, which are ended at once where the block raises."""
+    others = multiprocessing.active_children()
+    # Spawned: what a forked process would share with the others' boards stays unshared.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(jobs, context, worker.start, (folder, options))
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise DeviceError(
+            "a process that measures was ended from outside: what is finished is in the results"
+        ) from error
+    except BaseException:
+        for process in multiprocessing.active_children():
+            if process not in others:
+                process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,258 @@
+"""`microtrain search`: measurements that go on after a kill, and the best sum, by brute force."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny_net
+from command_line import COMMAND, run_cli
+
+from microtrain.errors import DataError, PlanError
+from microtrain.graph import Graph
+from microtrain.link import open_device
+from microtrain.run import TrainOptions, train
+from microtrain.search.contributions import Analysis, Gains
+from microtrain.search.knapsack import Item, best_first
+from microtrain.search.optimum import optimum
+from microtrain.search.planner import Need, Planner
+from microtrain.search.pointwise import pointwise
+from microtrain.search.results import Run
+from microtrain.search.selection import Selection, layers, shares
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("search")
+    tiny_net.write_all(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(files: Path) -> TrainOptions:
+    return TrainOptions(
+        files / "tiny.mtm", files / "train.mtd", epochs=1, val=files / "val.mtd", lr=0.006
+    )
+
+
+@pytest.fixture(scope="module")
+def plan(files: Path, options: TrainOptions) -> Iterator[Planner]:
+    with open_device("virtual") as device:
+        yield Planner(device, options, files)
+
+
+def every(graph: Graph) -> list[Selection]:
+    """All selections of the tiny network."""
+    found = []
+    for k in range(len(layers(graph)) + 1):
+        groups = [
+            [None, *(share for share in shares(graph, k) if share[0] == name)]
+            for name in layers(graph)[len(layers(graph)) - k :]
+        ]
+        found += [Selection(k, tuple(filter(None, c))) for c in itertools.product(*groups)]
+    return found
+
+
+def random_gains(graph: Graph, seed: int) -> Gains:
+    rng = np.random.default_rng(seed)
+    count = len(layers(graph))
+    return Gains(
+        0.5,
+        {0: 0.0} | {k: float(rng.normal(0.02, 0.05)) for k in range(1, count + 1)},
+        {share: float(rng.normal(0.05, 0.06)) for share in shares(graph, count)},
+    )
+
+
+def total_gain(gains: Gains, selection: Selection) -> float:
+    return gains.biases[selection.biases] + sum(gains.shares[s] for s in selection.shares)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_optimum_is_that_of_brute_force(seed: int, plan: Planner) -> None:
+    graph = tiny_net.graph()
+    gains = random_gains(graph, seed)
+    needs = {selection: plan(selection).total for selection in every(graph)}
+    assert len(needs) == 106  # 1 + 5 + 25 + 75
+    low, high = min(needs.values()), max(needs.values())
+    answers = set()
+    for budget in np.linspace(low, high, 12).astype(int).tolist():
+        best = max(total_gain(gains, s) for s, need in needs.items() if need <= budget)
+        found = optimum(gains, layers(graph), plan, budget)
+        assert found.proven
+        assert found.gain == pytest.approx(best, abs=1e-12)
+        assert found.need.total == needs[found.selection] <= budget
+        answers.add(found.selection)
+    assert len(answers) > 2
+    with pytest.raises(PlanError, match=f"{low} bytes of {low - 1}"):
+        optimum(gains, layers(graph), plan, low - 1)
+
+
+def test_an_answer_that_is_not_proven_says_so(plan: Planner) -> None:
+    graph = tiny_net.graph()
+    gains = random_gains(graph, 0)
+    needs = {selection: plan(selection).total for selection in every(graph)}
+
+    def shrinking(selection: Selection) -> Need:  # against what the proof rests on
+        need = plan(selection)
+        return replace(need, total=need.total - 900) if len(selection.shares) == 1 else need
+
+    found = optimum(gains, layers(graph), shrinking, max(needs.values()))
+    assert not found.proven and found.bound == float("inf")
+
+    # Two shares together cost 400 bytes more than one alone tells: each has to be tried.
+    def growing(selection: Selection) -> Need:
+        need = plan(selection)
+        more = 400 * max(0, len(selection.shares) - 1)
+        return Need(need.total + more, need.arena + more)
+
+    budget = 4600
+    best = max(total_gain(gains, s) for s in needs if growing(s).total <= budget)
+    whole = optimum(gains, layers(graph), growing, budget)
+    assert whole.proven and whole.gain == pytest.approx(best, abs=1e-12)
+    cut = optimum(gains, layers(graph), growing, budget, most_plans=0)
+    assert not cut.proven and cut.gain <= best <= cut.bound
+    assert cut.need.total <= budget
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_best_first_gives_every_choice_in_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    groups = [
+        [Item((g, i), float(rng.uniform(0.01, 1)), int(rng.integers(0, 20))) for i in range(3)]
+        for g in range(4)
+    ]
+    expected = []
+    for choice in itertools.product(*([None, *group] for group in groups)):
+        items = [item for item in choice if item is not None]
+        if sum(item.weight for item in items) <= 30:
+            expected.append(sum(item.value for item in items))
+    found = list(best_first(groups, 30))
+    assert [value for value, _ in found] == pytest.approx(sorted(expected, reverse=True))
+    assert len({items for _, items in found}) == len(expected)
+    assert list(best_first(groups, -1)) == []
+
+
+def test_expansions_are_taken_back_to_front(plan: Planner) -> None:
+    graph = tiny_net.graph()
+    expansion = layers(graph)[2]  # the only pointwise convolution, 8 to 16 channels
+    whole = Selection(1, ((expansion, 1.0),))
+    half = Selection(1, ((expansion, 0.5),))
+    assert pointwise(graph, plan, plan(whole).total) == whole
+    assert pointwise(graph, plan, plan(whole).total - 1) == half
+    assert pointwise(graph, plan, plan(Selection(0)).total) == Selection(0)
+    with pytest.raises(PlanError, match="classifier"):
+        pointwise(graph, plan, 100)
+
+
+def test_runs_go_on_where_they_were(options: TrainOptions, tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+
+    def stop(done: int, total: int) -> None:
+        assert total == 26  # 3 sets of biases, 10 shares, two seeds of each
+        if done == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Analysis(options, [1, 3], 2, path).measure(2, stop)
+    first = path.read_text()
+    assert len(first.splitlines()) == 1 + 5
+    path.write_text(first + '{"biases": 3, "sha')  # killed as it wrote
+    calls = []
+    analysis = Analysis(options, [1, 3], 2, path)
+    analysis.measure(1, lambda *call: calls.append(call))
+    assert calls == [(done, 26) for done in range(5, 27)]
+    assert path.read_text().startswith(first)
+    assert len(path.read_text().splitlines()) == 1 + 26
+    assert set(analysis.results.accuracy) == set(analysis.runs())
+
+    again = Analysis(options, [1, 3], 2, path)
+    again.measure(1, lambda *call: None)
+    assert again.gains() == analysis.gains()
+
+    # One of them, by the command that trains.
+    run = Run(Selection(3, (shares(analysis.graph, 3)[-1],)), 2)
+    scheme = tmp_path / "scheme.json"
+    scheme.write_text(json.dumps(run.selection.scheme(analysis.graph, "one")))
+    with open_device("virtual") as device:
+        done = train(device, replace(options, scheme=str(scheme), seed=2), lambda event: None).done
+    assert done["val_accuracy_after"] == analysis.results.accuracy[run]
+
+
+def test_gains_are_differences_of_means(options: TrainOptions, tmp_path: Path) -> None:
+    analysis = Analysis(options, [1, 3], 2, tmp_path / "results.jsonl")
+    for number, run in enumerate(analysis.runs()):
+        analysis.results.add(run, number / 100)
+    gains = analysis.gains()
+    assert gains.base == pytest.approx(0.005)
+    assert gains.biases == pytest.approx({0: 0, 1: 0.02, 3: 0.04})
+    assert list(gains.shares.values()) == pytest.approx([0.02 * n for n in range(1, 11)])
+
+
+@pytest.mark.parametrize(
+    "change", [{"epochs": 2}, {"lr": 0.1}, {"wide": True}, {"model": "other.mtm"}]
+)
+def test_results_of_something_else_are_refused(
+    change: dict[str, Any], options: TrainOptions, files: Path, tmp_path: Path
+) -> None:
+    Analysis(options, [1], 1, tmp_path / "results.jsonl")
+    (name, value), = change.items()
+    other = replace(options, **{name: files / value if name == "model" else value})
+    with pytest.raises(DataError, match=rf"something else \({name}(_sha256)? differ\)"):
+        Analysis(other, [1], 1, tmp_path / "results.jsonl")
+
+
+@pytest.mark.parametrize("text", ["[]\n", "{\n", '{"microtrain_search": 1}\n{"biases": 1}\n'])
+def test_what_is_no_file_of_results(text: str, options: TrainOptions, tmp_path: Path) -> None:
+    (tmp_path / "results.jsonl").write_text(text)
+    with pytest.raises(DataError, match=r"results\.jsonl"):
+        Analysis(options, [1], 1, tmp_path / "results.jsonl")
+
+
+def test_the_command(files: Path, tmp_path: Path) -> None:
+    arguments = ["search", "--model", str(files / "tiny.mtm"), "--data", str(files / "train.mtd"),
+                 "--val", str(files / "val.mtd"), "--lr", "0.006", "--jobs", "2",
+                 "--results", str(tmp_path / "r.jsonl"), "--out", str(tmp_path / "s.json"),
+                 "--budget", "4200"]  # fmt: skip
+    text = run_cli(*arguments, folder=tmp_path / "board")
+    assert text.returncode == 0, text.stderr
+    assert "biases of the last" in text.stdout and "pointwise expansions: " in text.stdout
+    found = json.loads(run_cli(*arguments, "--json", folder=tmp_path / "board").stdout)
+    assert found["proven"] and found["total_ram_bytes"] <= 4200
+    assert f"{found['total_ram_bytes']:,} bytes" in text.stdout
+    assert json.loads((tmp_path / "s.json").read_text()) == found["scheme"]
+    trained = run_cli(
+        "train", "--model", str(files / "tiny.mtm"), "--data", str(files / "train.mtd"),
+        "--scheme", str(tmp_path / "s.json"), "--json", folder=tmp_path / "board",
+    )  # fmt: skip
+    done = json.loads(trained.stdout.splitlines()[-1])
+    assert done["total_ram_bytes"] == found["total_ram_bytes"]
+    bad = run_cli(*arguments, "--biases", "4", folder=tmp_path / "board")
+    assert bad.returncode == 1 and "1 to 3" in bad.stderr
+    bad = run_cli(*arguments, "--biases", "few", folder=tmp_path / "board")
+    assert bad.returncode == 2 and "not a list like" in bad.stderr
+
+
+def test_ctrl_c_ends_the_boards_too(files: Path, tmp_path: Path) -> None:
+    results = tmp_path / "r.jsonl"
+    process = subprocess.Popen(
+        [*COMMAND, "search", "--model", "tiny.mtm", "--data", "train.mtd", "--val", "val.mtd",
+         "--budget", "4200", "--epochs", "100", "--results", str(results), "--jobs", "2"],
+        cwd=files, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 30
+    while not results.exists() or results.read_text().count("\n") < 2:
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 130 and errors.strip() == "stopped"
+    assert results.read_text().endswith("}\n")
