@@ -9,7 +9,7 @@ from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.trainer import Trainer
 
-VERSION = 1  # of the functions, their options and what they print; the host names the one it knows
+VERSION = 2  # of the functions, their options and what they print; the host names the one it knows
 PREDICTIONS = 64  # in one line
 _run = None
 
@@ -173,7 +173,7 @@ class Run:
         self.last_epoch = self.trainer.epoch + self.options["epochs"]
         self.trainer.fit(
             self.data, self.options["epochs"], on_epoch=self._on_epoch, on_steps=self._on_steps,
-            schedule=self.options["schedule"],
+            schedule=self.options["schedule"], warmup=self.options["warmup"],
         )  # fmt: skip
 
     def finish(self):
@@ -193,8 +193,8 @@ class Run:
 
 def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
-    new_head, checkpoint, save, gradient_bits; schedule; wide; val_every (epochs, 0: only before
-    and after).
+    new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
+    0: only before and after).
 
     Prints "eval", "step" and "epoch" events, and "done".
     """

@@ -5,8 +5,8 @@ import time
 import _microtrain
 
 from microtrain import dataset as datasets
-from microtrain import schedule as schedules
 from microtrain.plan import Plan
+from microtrain.schedule import Schedule
 from microtrain.scheme import name_of
 
 # A long run hands control back this often, to report how it goes.
@@ -121,12 +121,15 @@ class Trainer:
                 break
 
     def fit(self, data, epochs=1, validation=None, on_epoch=None, shuffle=True,
-            schedule="constant", on_steps=None):  # fmt: skip
+            schedule="constant", on_steps=None, warmup=0):  # fmt: skip
         """Train `epochs` times over a Dataset.
 
-        schedule: "constant"; "linear", lr · (1 - step / steps of this fit); "halve", half the rate
-        at 50, 70, 85 and 95 % of the steps. The rate changes at most 256 times in a fit, after
-        every steps // 256 + 1 samples. `lr` stays what it was.
+        schedule: "constant"; "linear", lr · (1 - step / steps of this fit); "cosine",
+        lr · 0.5 (1 + cos(pi · step / steps)); "step=0.1@50,75", a tenth of the rate at 50 and
+        again at 75 % of the steps; "halve", half the rate at 50, 70, 85 and 95 %.
+        warmup: first steps, in which the rate rises from 0, lr · step / warmup; the schedule
+        follows over the others. Each part changes the rate at most 256 times, every
+        steps // 256 + 1 of its samples. `lr` stays what it was.
 
         on_steps(dict): called at least every 256th of the fit and every second with step, epoch,
         samples, loss, accuracy (means of these samples), lr and seconds.
@@ -140,18 +143,18 @@ class Trainer:
         self.check(data)
         if validation:
             self.check(validation)
-        factor = schedules.factor(schedule)
         n, done = len(data), 0
-        total, held = epochs * n, schedules.hold(epochs * n)
+        rates = Schedule(schedule, epochs * n, warmup)
         buffer, report = self._buffer(data), None
         try:
             for _ in range(epochs):
                 order = datasets.order(n, self.seed + self.epoch + 1) if shuffle else range(n)
                 epoch = Meter(self)
                 while epoch.samples < n:
-                    lr = self._lr * factor(done // held * held, total)
+                    factor, until = rates.at(done)
+                    lr = self._lr * factor
                     self.session.lr(lr)
-                    stop = min(n, epoch.samples + held - done % held)
+                    stop = min(n, epoch.samples + until - done)
                     start = time.ticks_us()
                     try:
                         self._run(data, order, epoch.samples, stop, self.session.step, buffer)

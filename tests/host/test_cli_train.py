@@ -114,6 +114,22 @@ def test_same_run_same_bytes(files: Path) -> None:
     assert first["val_accuracy_before"] is None is first["val_accuracy_after"]
 
 
+def test_schedules(files: Path) -> None:
+    def rates(*options: object) -> list[float]:
+        events = train(files, "--schedule", *options)
+        return [step["lr"] / 0.02 for step in only(events, "step")]
+
+    t = np.arange(128 - 32) / (128 - 32)
+    cosine = rates("cosine", "--warmup", 32)
+    assert cosine[:32] == pytest.approx(np.arange(32) / 32, abs=1e-5)
+    assert cosine[32:] == pytest.approx(0.5 * (1 + np.cos(np.pi * t)), abs=1e-5)
+    assert rates("step=0.1@25,50") == pytest.approx([1] * 32 + [0.1] * 32 + [0.01] * 64)
+    for wrong in ("step=3@50", "cubic"):
+        result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd",
+                     "--schedule", wrong)  # fmt: skip
+        assert result.returncode == 2 and f"'{wrong}' is not one of constant" in result.stderr
+
+
 def test_nothing_is_sent_twice(files: Path) -> None:
     train(files)
     names = ("tiny.mtm", "train.mtd")

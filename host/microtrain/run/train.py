@@ -14,7 +14,8 @@ from microtrain.run.board import Event, OnEvent, call, put
 from microtrain.run.inputs import board_scheme, load_data, load_image
 
 GRADIENT_BITS = (8, 12)
-SCHEDULES = ("constant", "linear", "halve")
+SCHEDULES = ("constant", "linear", "cosine", "halve")
+STEP_SCHEDULE = "step=FACTOR@PERCENT,PERCENT..."
 LOSSES = ("cross_entropy", "mse")
 
 
@@ -24,9 +25,10 @@ class TrainOptions:
 
     lr: step size in real units. new_head: classes of a new classifier, which starts at zero.
     checkpoint: file to start from; where scheme and loss are its own, the run goes on exactly
-    where that one ended. save: file for the checkpoint of the result. val_every: epochs between
-    measurements on `val`, 0 for none but before and after. wide: one more byte for every trained
-    weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
+    where that one ended. schedule: one of SCHEDULES, or as STEP_SCHEDULE says. warmup: steps at
+    first in which the rate rises from 0. save: file for the checkpoint of the result. val_every:
+    epochs between measurements on `val`, 0 for none but before and after. wide: one more byte for
+    every trained weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
     """
 
     model: Path
@@ -36,6 +38,7 @@ class TrainOptions:
     scheme: str | None = None
     lr: float | None = None
     schedule: str = "constant"
+    warmup: int = 0
     loss: str | None = None
     seed: int | None = None
     new_head: int | None = None
@@ -90,7 +93,7 @@ class Training:
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
-        for name in ("epochs", "lr", "schedule", "loss", "seed", "new_head", "val_every",
+        for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
                      "wide", "gradient_bits"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,17 @@ from microtrain.cli.common import (
     progress_bar,
 )
 from microtrain.run.board import Event, OnEvent
-from microtrain.run.train import LOSSES, SCHEDULES, Training, TrainOptions
+from microtrain.run.train import LOSSES, SCHEDULES, STEP_SCHEDULE, Training, TrainOptions
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
+
+
+def _schedule(_: click.Context, __: click.Parameter, text: str) -> str:
+    if text not in SCHEDULES and not re.fullmatch(r"step=(0?\.\d+|1)@\d+(,\d+)*", text):
+        known = ", ".join(SCHEDULES)
+        raise click.BadParameter(f"'{text}' is not one of {known}, {STEP_SCHEDULE}.")
+    return text
 
 
 @click.command()
@@ -36,8 +44,11 @@ _OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, 1024), help="Learning rate, as in PyTorch at batch "
               "1  [default: the checkpoint's, else 0.03]")
-@click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", show_default=True,
-              help="How the rate falls: linear to 0; halve at 50, 70, 85 and 95 % of the steps.")
+@click.option("--schedule", metavar="NAME", default="constant", show_default=True,
+              callback=_schedule, help="How the rate falls: linear or cosine to 0; halve at 50, "
+              "70, 85 and 95 % of the steps; step=0.1@50,75 to a tenth at 50 and at 75 %.")
+@click.option("--warmup", type=click.IntRange(0), default=0, metavar="STEPS",
+              help="First steps, in which the rate rises from 0; the schedule follows.")
 @click.option("--loss", type=click.Choice(LOSSES),
               help="[default: the checkpoint's, else cross_entropy]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Order of samples, rounding of "
