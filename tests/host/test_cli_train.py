@@ -130,6 +130,26 @@ def test_schedules(files: Path) -> None:
         assert result.returncode == 2 and f"'{wrong}' is not one of constant" in result.stderr
 
 
+def test_the_best_epoch_is_kept(files: Path) -> None:
+    """What remains is what a run of so many epochs gives, and Ctrl-C changes nothing of it."""
+    options = ("--val", "val.mtd", "--epochs", 30, "--patience", 2, "--keep-best")
+    events = train(files, *options, "--save", "best.mtc")
+    done, (best,) = events[-1], only(events, "best")
+    scores = [event["accuracy"] for event in only(events, "eval") if event["when"] == "epoch"]
+    assert len(scores) == len(only(events, "epoch")) == best["epoch"] + 2 < 30
+    assert scores.index(max(scores)) + 1 == best["epoch"]
+    assert max(scores) == best["accuracy"] == done["val_accuracy_after"]
+    assert (done["epochs"], done["steps"]) == (best["epoch"], best["steps"])
+    assert only(events, "epoch")[-1]["best_epoch"] == best["epoch"] and best["kept"]
+    plain = train(files, "--epochs", best["epoch"])[-1]
+    assert plain["checkpoint_sha256"] == done["checkpoint_sha256"]
+
+    shown = cli(files, "inspect", "best.mtc", "--json")
+    assert json.loads(shown.stdout)["state_bytes"] == best["state_bytes"]
+    result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd", "--keep-best")
+    assert result.returncode == 1 and "give --val" in result.stderr
+
+
 def test_nothing_is_sent_twice(files: Path) -> None:
     train(files)
     names = ("tiny.mtm", "train.mtd")

@@ -29,6 +29,9 @@ class TrainOptions:
     first in which the rate rises from 0. save: file for the checkpoint of the result. val_every:
     epochs between measurements on `val`, 0 for none but before and after. wide: one more byte for
     every trained weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
+    patience: end after this many epochs in a row without a better accuracy on `val`, or loss where
+    there is none; 0: never. keep_best: the best epoch by `val` is what remains; a copy of the
+    trained state in the board's heap. Both measure every epoch.
     """
 
     model: Path
@@ -47,6 +50,8 @@ class TrainOptions:
     val_every: int = 1
     wide: bool = False
     gradient_bits: int | None = None
+    patience: int = 0
+    keep_best: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Training:
         self.device, self.options = device, options
         if options.new_head and options.checkpoint:
             raise DataError("--new-head forgets what --checkpoint holds: give one of the two")
+        if (options.patience or options.keep_best) and not options.val:
+            raise DataError("--patience and --keep-best go by validation: give --val")
         image = load_image(options.model)
         scheme = board_scheme(options.scheme, image.graph) if options.scheme else None
         names: dict[str, bytes] = {}
@@ -94,11 +101,11 @@ class Training:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
-                     "wide", "gradient_bits"):  # fmt: skip
+                     "wide", "gradient_bits", "patience", "keep_best"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 
     def run(self, on_event: OnEvent) -> Result:
-        """Train. `on_event` gets every event: step, epoch, eval, and at last done.
+        """Train. `on_event` gets every event: step, epoch, eval, best, and at last done.
 
         Ctrl-C stops the board between two samples; what it has learned is measured and saved all
         the same. KeyboardInterrupt is raised only where there is nothing to report.

@@ -62,6 +62,10 @@ def _schedule(_: click.Context, __: click.Parameter, text: str) -> str:
 @click.option("--save", type=_OUTPUT, help="Write what was learned (.mtc).")
 @click.option("--val-every", type=click.IntRange(0), default=1, show_default=True,
               help="Epochs between measurements on --val; 0: only before and after.")
+@click.option("--patience", type=click.IntRange(0), default=0, metavar="EPOCHS", help="End after "
+              "this many in a row without a better accuracy (or loss) on --val; 0: never.")
+@click.option("--keep-best", is_flag=True, help="What remains is the best epoch by --val: takes "
+              "a copy of the trained state in the board's memory.")
 @click.option("--log", type=_OUTPUT, help="Write all events as JSON lines.")
 @click.option("--plot", type=_OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
 @json_option
@@ -154,6 +158,9 @@ def _print(event: Event, echo: OnEvent) -> None:
             accuracy = event["accuracy"]
             score = f"loss {event['loss']:.4f}" if accuracy is None else f"{accuracy:.1%}"
             echo(f"  validation, epoch {event['epoch']}: {score}")  # type: ignore[arg-type]
+        case "best":
+            kept = f", kept in {event['state_bytes']:,} bytes" if event["kept"] else ""
+            echo(f"best: epoch {event['epoch']}{kept}")  # type: ignore[arg-type]
         case "done":
             text = f"{event['steps']:,} steps"
             if event["val_accuracy_after"] is not None:
