@@ -5,6 +5,7 @@ import json
 import time
 
 from microtrain import checkpoint
+from microtrain.augment import Augment
 from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.trainer import Trainer
@@ -115,6 +116,10 @@ class Run:
         self.trainer = self._trainer(model)
         self.data = Dataset(options["data"])
         self.validation = Dataset(options["val"]) if options["val"] else None
+        self.augment = None
+        if options["augment"]:
+            self.augment = Augment(seed=self.trainer.seed, **options["augment"])
+            self.augment.check(model)
         self.trainer.check(self.data)
         if self.validation:
             self.trainer.check(self.validation)
@@ -187,7 +192,7 @@ class Run:
         named = {k: self.options[k] for k in ("schedule", "warmup", "patience", "keep_best")}
         self.trainer.fit(
             self.data, self.options["epochs"], self.validation if self.follows else None,
-            on_epoch=self._on_epoch, on_steps=self._on_steps, **named
+            on_epoch=self._on_epoch, on_steps=self._on_steps, augment=self.augment, **named
         )  # fmt: skip
 
     def finish(self):
@@ -210,7 +215,8 @@ class Run:
 def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
     new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
-    0: only before and after); patience (epochs), keep_best: both measure every epoch.
+    0: only before and after); patience (epochs), keep_best: both measure every epoch;
+    augment, a dict of Augment's arguments but the seed, which is the trainer's.
 
     Prints "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
     state_bytes) where patience or keep_best is given, and "done".

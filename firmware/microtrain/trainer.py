@@ -115,13 +115,15 @@ class Trainer:
         own = self.loss_name == "mse" and data.kind == datasets.NO_LABELS
         return bytearray(data.size) if own else self.session.input
 
-    def _run(self, data, order, start, stop, do, buffer):
+    def _run(self, data, order, start, stop, do, buffer, settings=None):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
         # and Ctrl-C is raised between two samples.
         mse = self.loss_name == "mse"
         end = time.ticks_add(time.ticks_ms(), REPORT_MS)
         while start < stop:
             y = data.read(order[start], buffer)
+            if settings:
+                self.session.augment(buffer, settings)
             do(buffer, buffer if y is None and mse else y)
             start += 1
             if time.ticks_diff(end, time.ticks_ms()) <= 0:
@@ -130,6 +132,7 @@ class Trainer:
     def fit(
         self, data, epochs=1, validation=None, on_epoch=None, shuffle=True, schedule="constant",
         on_steps=None, warmup=0, patience=0, keep_best=False,
+        augment=None,
     ):  # fmt: skip
         """Train `epochs` times over a Dataset.
 
@@ -144,6 +147,7 @@ class Trainer:
         the best of the completed epochs, with its `epoch` and `steps`; this takes a copy of the
         trained state, `state_bytes` of heap, beside `total_ram_bytes` while fit() runs. Both need
         `validation`; `best` then has epoch, steps, loss, accuracy of the best epoch, and kept.
+        augment: an Augment, which changes every sample before its step, none of `validation`.
 
         on_steps(dict): called at least every 256th of the fit and every second with step, epoch,
         samples, loss, accuracy (means of these samples), lr and seconds.
@@ -160,6 +164,9 @@ class Trainer:
             self.check(validation)
         elif patience or keep_best:
             raise ValueError("patience and keep_best go by validation: give a Dataset for it")
+        if augment:
+            augment.check(self.model)
+        settings = augment.settings if augment else None
         n, done = len(data), 0
         rates = Schedule(schedule, epochs * n, warmup)
         buffer, report = self._buffer(data), None
@@ -167,6 +174,8 @@ class Trainer:
         try:
             for _ in range(epochs):
                 order = datasets.order(n, self.seed + self.epoch + 1) if shuffle else range(n)
+                if augment:
+                    augment.start(self.epoch)
                 epoch = Meter(self)
                 while epoch.samples < n:
                     factor, until = rates.at(done)
@@ -175,7 +184,9 @@ class Trainer:
                     stop = min(n, epoch.samples + until - done)
                     start = time.ticks_us()
                     try:
-                        self._run(data, order, epoch.samples, stop, self.session.step, buffer)
+                        self._run(
+                            data, order, epoch.samples, stop, self.session.step, buffer, settings
+                        )
                     finally:
                         seconds = time.ticks_diff(time.ticks_us(), start) / 1000000
                         steps = epoch.take(seconds, self.epoch + 1, lr)

@@ -8,6 +8,8 @@ import microtrain as mt
 from microtrain import checkpoint
 
 model, trainer = trained("full", epochs=3, schedule="halve")
-trainer.fit(mt.Dataset("/train.mtd"), 3, on_epoch=lambda r: None, schedule="cosine", warmup=50)
+augment = mt.Augment(flip=True, shift=2, brightness=9, cutout=3, seed=5)
+trainer.fit(mt.Dataset("/train.mtd"), 3, on_epoch=lambda r: None, schedule="cosine", warmup=50,
+            augment=augment)
 gc.collect()
 print(checkpoint.sha256(model))

@@ -150,6 +150,24 @@ def test_the_best_epoch_is_kept(files: Path) -> None:
     assert result.returncode == 1 and "give --val" in result.stderr
 
 
+def test_augmentation(files: Path) -> None:
+    """It matters, each change does, and a checkpoint goes on with the same samples."""
+    changes = ("flip", "shift=1", "brightness=9", "cutout=2", "flip,shift=1,brightness=9,cutout=2")
+    digests = {train(files, "--augment", each)[-1]["checkpoint_sha256"] for each in changes}
+    plain = train(files, "--augment", "flip=0,shift=0")[-1]["checkpoint_sha256"]
+    assert plain == train(files)[-1]["checkpoint_sha256"]
+    assert len(digests | {plain}) == 6
+
+    whole = train(files, "--augment", changes[-1], "--save", "whole.mtc")[-1]
+    train(files, "--augment", changes[-1], "--epochs", 1, "--save", "half.mtc")
+    rest = train(files, "--augment", changes[-1], "--epochs", 1, "--checkpoint", "half.mtc")[-1]
+    assert rest["checkpoint_sha256"] == whole["checkpoint_sha256"]
+    for wrong in ("turn", "shift", "shift=-1", "brightness=256", "flip=2"):
+        result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd",
+                     "--augment", wrong)  # fmt: skip
+        assert result.returncode == 2 and f"'{wrong}' is not one of flip=0-1" in result.stderr
+
+
 def test_nothing_is_sent_twice(files: Path) -> None:
     train(files)
     names = ("tiny.mtm", "train.mtd")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from microtrain.run.inputs import board_scheme, load_data, load_image
 GRADIENT_BITS = (8, 12)
 SCHEDULES = ("constant", "linear", "cosine", "halve")
 STEP_SCHEDULE = "step=FACTOR@PERCENT,PERCENT..."
+AUGMENTATIONS = {"flip": 1, "shift": 65535, "brightness": 255, "cutout": 65535}  # most of each
 LOSSES = ("cross_entropy", "mse")
 
 
@@ -31,7 +33,8 @@ class TrainOptions:
     every trained weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
     patience: end after this many epochs in a row without a better accuracy on `val`, or loss where
     there is none; 0: never. keep_best: the best epoch by `val` is what remains; a copy of the
-    trained state in the board's heap. Both measure every epoch.
+    trained state in the board's heap. Both measure every epoch. augment: random changes of the
+    training samples, by name, AUGMENTATIONS; the run's seed makes them.
     """
 
     model: Path
@@ -52,6 +55,7 @@ class TrainOptions:
     gradient_bits: int | None = None
     patience: int = 0
     keep_best: bool = False
+    augment: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,7 @@ class Training:
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
+        self._board_options["augment"] = dict(options.augment)
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
                      "wide", "gradient_bits", "patience", "keep_best"):  # fmt: skip
             self._board_options[name] = getattr(options, name)

@@ -21,7 +21,14 @@ from microtrain.cli.common import (
     progress_bar,
 )
 from microtrain.run.board import Event, OnEvent
-from microtrain.run.train import LOSSES, SCHEDULES, STEP_SCHEDULE, Training, TrainOptions
+from microtrain.run.train import (
+    AUGMENTATIONS,
+    LOSSES,
+    SCHEDULES,
+    STEP_SCHEDULE,
+    Training,
+    TrainOptions,
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -32,6 +39,21 @@ def _schedule(_: click.Context, __: click.Parameter, text: str) -> str:
         known = ", ".join(SCHEDULES)
         raise click.BadParameter(f"'{text}' is not one of {known}, {STEP_SCHEDULE}.")
     return text
+
+
+def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
+    """Of "flip,shift=4": {"flip": 1, "shift": 4}."""
+    found: dict[str, int] = {}
+    for item in filter(None, text.split(",")):
+        name, equals, value = item.partition("=")
+        if name == "flip" and not equals:
+            value = "1"
+        most = AUGMENTATIONS.get(name, -1)
+        if not value.isdecimal() or int(value) > most:
+            known = ", ".join(f"{name}=0-{most}" for name, most in AUGMENTATIONS.items())
+            raise click.BadParameter(f"'{item}' is not one of {known}.")
+        found[name] = int(value)
+    return found
 
 
 @click.command()
@@ -66,6 +88,9 @@ def _schedule(_: click.Context, __: click.Parameter, text: str) -> str:
               "this many in a row without a better accuracy (or loss) on --val; 0: never.")
 @click.option("--keep-best", is_flag=True, help="What remains is the best epoch by --val: takes "
               "a copy of the trained state in the board's memory.")
+@click.option("--augment", metavar="CHANGES", default="", callback=_augment, help="Change every "
+              "training sample at random: flip,shift=4,brightness=16,cutout=8 (mirror; most "
+              "pixels; most int8 units; side in pixels), any of these.")
 @click.option("--log", type=_OUTPUT, help="Write all events as JSON lines.")
 @click.option("--plot", type=_OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
 @json_option
