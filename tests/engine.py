@@ -161,6 +161,8 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_backward_op", None, (pointer, C.c_uint32)),
         ("mt_session_state", pointer, (pointer,)),
         ("mt_session_refresh", None, (pointer,)),
+        ("mt_augment", None,
+         (pointer, pointer, C.c_uint32, C.c_uint32, C.c_uint32, C.c_int8)),
         ("mt_session_carry", C.c_int, (pointer, pointer, pointer)),
     ):  # fmt: skip
         function = getattr(library, name)

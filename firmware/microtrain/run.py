@@ -5,11 +5,12 @@ import json
 import time
 
 from microtrain import checkpoint
+from microtrain.augment import Augment
 from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.trainer import Trainer
 
-VERSION = 1  # of the functions, their options and what they print; the host names the one it knows
+VERSION = 2  # of the functions, their options and what they print; the host names the one it knows
 PREDICTIONS = 64  # in one line
 _run = None
 
@@ -115,9 +116,15 @@ class Run:
         self.trainer = self._trainer(model)
         self.data = Dataset(options["data"])
         self.validation = Dataset(options["val"]) if options["val"] else None
+        self.augment = None
+        if options["augment"]:
+            self.augment = Augment(seed=self.trainer.seed, **options["augment"])
+            self.augment.check(model)
         self.trainer.check(self.data)
         if self.validation:
             self.trainer.check(self.validation)
+        # fit() measures every epoch itself where it goes by that.
+        self.follows = bool(options["patience"] or options["keep_best"])
         self.before = None
         self.started = False
         self.samples = self.epoch_samples = 0
@@ -149,8 +156,14 @@ class Run:
         if not self.validation:
             return None
         scores = self.trainer.evaluate(self.validation)
-        _emit("eval", dict(scores, when=when, epoch=self.trainer.epoch, step=self.trainer.steps))
+        self._emit_scores(scores, when)
         return scores["accuracy"]
+
+    def _emit_scores(self, scores, when):
+        _emit("eval", dict(
+            scores, samples=len(self.validation), when=when, epoch=self.trainer.epoch,
+            step=self.trainer.steps,
+        ))  # fmt: skip
 
     def _on_steps(self, steps):
         if steps["epoch"] != self.epoch:
@@ -162,6 +175,11 @@ class Run:
         _emit("step", steps)
 
     def _on_epoch(self, report):
+        if self.follows:
+            scores = {name: report.pop("val_" + name) for name in ("loss", "accuracy")}
+            _emit("epoch", report)
+            self._emit_scores(scores, "epoch")
+            return
         _emit("epoch", report)
         every, epochs = self.options["val_every"], self.last_epoch
         if every and report["epoch"] % every == 0 and report["epoch"] != epochs:
@@ -171,13 +189,16 @@ class Run:
         self.before = self.evaluate("before")
         self.started = True
         self.last_epoch = self.trainer.epoch + self.options["epochs"]
+        named = {k: self.options[k] for k in ("schedule", "warmup", "patience", "keep_best")}
         self.trainer.fit(
-            self.data, self.options["epochs"], on_epoch=self._on_epoch, on_steps=self._on_steps,
-            schedule=self.options["schedule"],
+            self.data, self.options["epochs"], self.validation if self.follows else None,
+            on_epoch=self._on_epoch, on_steps=self._on_steps, augment=self.augment, **named
         )  # fmt: skip
 
     def finish(self):
         trainer = self.trainer
+        if trainer.best:
+            _emit("best", dict(trainer.best, state_bytes=trainer.state_bytes))
         after = self.evaluate("after")
         if self.options["save"]:
             trainer.model.save(self.options["save"])
@@ -193,10 +214,12 @@ class Run:
 
 def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
-    new_head, checkpoint, save, gradient_bits; schedule; wide; val_every (epochs, 0: only before
-    and after).
+    new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
+    0: only before and after); patience (epochs), keep_best: both measure every epoch;
+    augment, a dict of Augment's arguments but the seed, which is the trainer's.
 
-    Prints "eval", "step" and "epoch" events, and "done".
+    Prints "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
+    state_bytes) where patience or keep_best is given, and "done".
     """
     global _run
     _run = None

@@ -5,8 +5,9 @@ import time
 import _microtrain
 
 from microtrain import dataset as datasets
-from microtrain import schedule as schedules
+from microtrain.best import Best
 from microtrain.plan import Plan
+from microtrain.schedule import Schedule
 from microtrain.scheme import name_of
 
 # A long run hands control back this often, to report how it goes.
@@ -44,11 +45,17 @@ class Trainer:
         self.lr = lr
         self.epoch = 0
         self.steps = 0
+        self.best = None
         model.trainer = self
 
     @property
     def total_ram_bytes(self):
         return self.plan.info["total_ram_bytes"]
+
+    @property
+    def state_bytes(self):
+        """Bytes of what training changes: of a checkpoint's state, and of keep_best's copy."""
+        return len(self.session.state())
 
     @property
     def lr(self):
@@ -108,30 +115,45 @@ class Trainer:
         own = self.loss_name == "mse" and data.kind == datasets.NO_LABELS
         return bytearray(data.size) if own else self.session.input
 
-    def _run(self, data, order, start, stop, do, buffer):
+    def _run(self, data, order, start, stop, do, buffer, settings=None):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
         # and Ctrl-C is raised between two samples.
         mse = self.loss_name == "mse"
         end = time.ticks_add(time.ticks_ms(), REPORT_MS)
         while start < stop:
             y = data.read(order[start], buffer)
+            if settings:
+                self.session.augment(buffer, settings)
             do(buffer, buffer if y is None and mse else y)
             start += 1
             if time.ticks_diff(end, time.ticks_ms()) <= 0:
                 break
 
-    def fit(self, data, epochs=1, validation=None, on_epoch=None, shuffle=True,
-            schedule="constant", on_steps=None):  # fmt: skip
+    def fit(
+        self, data, epochs=1, validation=None, on_epoch=None, shuffle=True, schedule="constant",
+        on_steps=None, warmup=0, patience=0, keep_best=False,
+        augment=None,
+    ):  # fmt: skip
         """Train `epochs` times over a Dataset.
 
-        schedule: "constant"; "linear", lr · (1 - step / steps of this fit); "halve", half the rate
-        at 50, 70, 85 and 95 % of the steps. The rate changes at most 256 times in a fit, after
-        every steps // 256 + 1 samples. `lr` stays what it was.
+        schedule: "constant"; "linear", lr · (1 - step / steps of this fit); "cosine",
+        lr · 0.5 (1 + cos(pi · step / steps)); "step=0.1@50,75", a tenth of the rate at 50 and
+        again at 75 % of the steps; "halve", half the rate at 50, 70, 85 and 95 %.
+        warmup: first steps, in which the rate rises from 0, lr · step / warmup; the schedule
+        follows over the others. Each part changes the rate at most 256 times, every
+        steps // 256 + 1 of its samples. `lr` stays what it was.
+        patience: end after this many epochs in a row without a better validation accuracy (loss,
+        where there is none); 0: never. keep_best: what remains in the end, after Ctrl-C too, is
+        the best of the completed epochs, with its `epoch` and `steps`; this takes a copy of the
+        trained state, `state_bytes` of heap, beside `total_ram_bytes` while fit() runs. Both need
+        `validation`; `best` then has epoch, steps, loss, accuracy of the best epoch, and kept.
+        augment: an Augment, which changes every sample before its step, none of `validation`.
 
         on_steps(dict): called at least every 256th of the fit and every second with step, epoch,
         samples, loss, accuracy (means of these samples), lr and seconds.
         on_epoch(dict): epoch, steps, train_loss, train_accuracy, lr, samples_per_s, and val_loss,
-        val_accuracy where `validation` is a Dataset; without on_epoch a line is printed.
+        val_accuracy where `validation` is a Dataset (best_epoch, of the best so far, where
+        patience or keep_best asks for it); without on_epoch a line is printed.
         Accuracies are None where labels are not classes.
 
         Ctrl-C ends it between two samples: the model is as good as the samples so far made it.
@@ -140,21 +162,31 @@ class Trainer:
         self.check(data)
         if validation:
             self.check(validation)
-        factor = schedules.factor(schedule)
+        elif patience or keep_best:
+            raise ValueError("patience and keep_best go by validation: give a Dataset for it")
+        if augment:
+            augment.check(self.model)
+        settings = augment.settings if augment else None
         n, done = len(data), 0
-        total, held = epochs * n, schedules.hold(epochs * n)
+        rates = Schedule(schedule, epochs * n, warmup)
         buffer, report = self._buffer(data), None
+        best = Best(self, patience, keep_best) if patience or keep_best else None
         try:
             for _ in range(epochs):
                 order = datasets.order(n, self.seed + self.epoch + 1) if shuffle else range(n)
+                if augment:
+                    augment.start(self.epoch)
                 epoch = Meter(self)
                 while epoch.samples < n:
-                    lr = self._lr * factor(done // held * held, total)
+                    factor, until = rates.at(done)
+                    lr = self._lr * factor
                     self.session.lr(lr)
-                    stop = min(n, epoch.samples + held - done % held)
+                    stop = min(n, epoch.samples + until - done)
                     start = time.ticks_us()
                     try:
-                        self._run(data, order, epoch.samples, stop, self.session.step, buffer)
+                        self._run(
+                            data, order, epoch.samples, stop, self.session.step, buffer, settings
+                        )
                     finally:
                         seconds = time.ticks_diff(time.ticks_us(), start) / 1000000
                         steps = epoch.take(seconds, self.epoch + 1, lr)
@@ -169,8 +201,15 @@ class Trainer:
                 if validation:
                     scores = self.evaluate(validation)
                     report["val_loss"], report["val_accuracy"] = scores["loss"], scores["accuracy"]
+                if best:
+                    best.take(report)
+                    report["best_epoch"] = self.best["epoch"]
                 (on_epoch or _print_report)(report)
+                if best and best.exhausted:
+                    break
         finally:
+            if best:
+                best.restore()
             self.session.lr(self._lr)
         return report
 

@@ -17,6 +17,7 @@ FILES = (
     "test_hostile.py",
     "test_golden_step.py",
     "test_alignment.py",
+    "test_augment.py",
 )
 
 

@@ -69,7 +69,7 @@ text = "27 B of samples for 2 labels: 54 B needed"
 raises(ValueError, text, Memory, bytes(27), [0, 1], (3, 3, 3))
 many = Memory(bytes(108), [7], (6, 6, 3))
 raises(ValueError, "has label 7, tiny has 4 classes: use new_head(classes=8)", trainer.fit, many)
-raises(ValueError, "schedule 'cosine': use", trainer.fit, data, schedule="cosine")
+raises(ValueError, "schedule 'cubic': use", trainer.fit, data, schedule="cubic")
 
 # A network that has a new head and no trainer cannot predict.
 model = mt.Model("/tiny.mtm")

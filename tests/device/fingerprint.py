@@ -4,8 +4,12 @@ import gc
 
 from checks import trained
 
+import microtrain as mt
 from microtrain import checkpoint
 
 model, trainer = trained("full", epochs=3, schedule="halve")
+augment = mt.Augment(flip=True, shift=2, brightness=9, cutout=3, seed=5)
+trainer.fit(mt.Dataset("/train.mtd"), 3, on_epoch=lambda r: None, schedule="cosine", warmup=50,
+            augment=augment)
 gc.collect()
 print(checkpoint.sha256(model))

@@ -29,11 +29,11 @@ def one_by_one():
         micropython.heap_unlock()
 
 
-def loop(do):
+def loop(do, augment=None):
     # Of fit() and evaluate().
     micropython.heap_lock()
     try:
-        trainer._run(data, samples, 0, 64, do, buffer)
+        trainer._run(data, samples, 0, 64, do, buffer, augment)
     finally:
         micropython.heap_unlock()
 
@@ -54,7 +54,8 @@ one_by_one()
 session.stats()
 loop(session.step)
 loop(session.score)
-assert session.stats()[2] == 128
+loop(session.step, mt.Augment(True, 2, 9, 3).settings)
+assert session.stats()[2] == 192
 
 trainer = mt.Trainer(mt.Model("/tiny.mtm"), "full", loss="mse")
 session, data = trainer.session, vectors

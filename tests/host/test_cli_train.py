@@ -114,6 +114,60 @@ def test_same_run_same_bytes(files: Path) -> None:
     assert first["val_accuracy_before"] is None is first["val_accuracy_after"]
 
 
+def test_schedules(files: Path) -> None:
+    def rates(*options: object) -> list[float]:
+        events = train(files, "--schedule", *options)
+        return [step["lr"] / 0.02 for step in only(events, "step")]
+
+    t = np.arange(128 - 32) / (128 - 32)
+    cosine = rates("cosine", "--warmup", 32)
+    assert cosine[:32] == pytest.approx(np.arange(32) / 32, abs=1e-5)
+    assert cosine[32:] == pytest.approx(0.5 * (1 + np.cos(np.pi * t)), abs=1e-5)
+    assert rates("step=0.1@25,50") == pytest.approx([1] * 32 + [0.1] * 32 + [0.01] * 64)
+    for wrong in ("step=3@50", "cubic"):
+        result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd",
+                     "--schedule", wrong)  # fmt: skip
+        assert result.returncode == 2 and f"'{wrong}' is not one of constant" in result.stderr
+
+
+def test_the_best_epoch_is_kept(files: Path) -> None:
+    """What remains is what a run of so many epochs gives, and Ctrl-C changes nothing of it."""
+    options = ("--val", "val.mtd", "--epochs", 30, "--patience", 2, "--keep-best")
+    events = train(files, *options, "--save", "best.mtc")
+    done, (best,) = events[-1], only(events, "best")
+    scores = [event["accuracy"] for event in only(events, "eval") if event["when"] == "epoch"]
+    assert len(scores) == len(only(events, "epoch")) == best["epoch"] + 2 < 30
+    assert scores.index(max(scores)) + 1 == best["epoch"]
+    assert max(scores) == best["accuracy"] == done["val_accuracy_after"]
+    assert (done["epochs"], done["steps"]) == (best["epoch"], best["steps"])
+    assert only(events, "epoch")[-1]["best_epoch"] == best["epoch"] and best["kept"]
+    plain = train(files, "--epochs", best["epoch"])[-1]
+    assert plain["checkpoint_sha256"] == done["checkpoint_sha256"]
+
+    shown = cli(files, "inspect", "best.mtc", "--json")
+    assert json.loads(shown.stdout)["state_bytes"] == best["state_bytes"]
+    result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd", "--keep-best")
+    assert result.returncode == 1 and "give --val" in result.stderr
+
+
+def test_augmentation(files: Path) -> None:
+    """It matters, each change does, and a checkpoint goes on with the same samples."""
+    changes = ("flip", "shift=1", "brightness=9", "cutout=2", "flip,shift=1,brightness=9,cutout=2")
+    digests = {train(files, "--augment", each)[-1]["checkpoint_sha256"] for each in changes}
+    plain = train(files, "--augment", "flip=0,shift=0")[-1]["checkpoint_sha256"]
+    assert plain == train(files)[-1]["checkpoint_sha256"]
+    assert len(digests | {plain}) == 6
+
+    whole = train(files, "--augment", changes[-1], "--save", "whole.mtc")[-1]
+    train(files, "--augment", changes[-1], "--epochs", 1, "--save", "half.mtc")
+    rest = train(files, "--augment", changes[-1], "--epochs", 1, "--checkpoint", "half.mtc")[-1]
+    assert rest["checkpoint_sha256"] == whole["checkpoint_sha256"]
+    for wrong in ("turn", "shift", "shift=-1", "brightness=256", "flip=2"):
+        result = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd",
+                     "--augment", wrong)  # fmt: skip
+        assert result.returncode == 2 and f"'{wrong}' is not one of flip=0-1" in result.stderr
+
+
 def test_nothing_is_sent_twice(files: Path) -> None:
     train(files)
     names = ("tiny.mtm", "train.mtd")

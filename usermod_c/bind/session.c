@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "py/objarray.h"
+#include "augment.h"
 #include "py/runtime.h"
 
 typedef struct {
@@ -195,6 +196,24 @@ static mp_obj_t session_score(mp_obj_t self_in, mp_obj_t x, mp_obj_t y) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(session_score_obj, session_score);
 
+// session.augment(x, settings): changes int8 sample x in place; settings: array("I") of flip, shift, brightness, cutout and the state of
+// the generator, as augment.h says. Allocates nothing.
+static mp_obj_t session_augment(mp_obj_t self_in, mp_obj_t x, mp_obj_t settings) {
+    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    const mt_tensor_t *t = &model_of(self)->tensors[model_of(self)->input];
+    mp_buffer_info_t sample, words;
+    mp_get_buffer_raise(x, &sample, MP_BUFFER_RW);
+    mp_get_buffer_raise(settings, &words, MP_BUFFER_RW);
+    mt_augment_t *a = words.buf;
+    if (sample.len != self->input_size || words.typecode != 'I' || words.len != sizeof(*a) || a->shift > MT_AUGMENT_MAX
+        || a->cutout > MT_AUGMENT_MAX || a->brightness > 255) {
+        mp_raise_ValueError(MP_ERROR_TEXT("augment: a sample of the model and the settings of an Augment needed"));
+    }
+    mt_augment(a, sample.buf, t->h, t->w, t->c, t->zero_point);
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_3(session_augment_obj, session_augment);
+
 // session.stats() -> (mean loss, correct, samples) since the last call
 static mp_obj_t session_stats(mp_obj_t self_in) {
     session_obj_t *self = MP_OBJ_TO_PTR(self_in);
@@ -284,7 +303,7 @@ MICROTRAIN_DICT(session_locals,
     {MP_ROM_QSTR(MP_QSTR_argmax), MP_ROM_PTR(&session_argmax_obj)}, {MP_ROM_QSTR(MP_QSTR_output), MP_ROM_PTR(&session_output_obj)},
     {MP_ROM_QSTR(MP_QSTR_state), MP_ROM_PTR(&session_state_obj)}, {MP_ROM_QSTR(MP_QSTR_refresh), MP_ROM_PTR(&session_refresh_obj)},
     {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)},
-    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)});
+    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)}, {MP_ROM_QSTR(MP_QSTR_augment), MP_ROM_PTR(&session_augment_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_session_type, MP_QSTR_Session, MP_TYPE_FLAG_NONE, make_new, session_make_new, attr, session_attr,
     locals_dict, MICROTRAIN_DICT_ADDRESS(session_locals));

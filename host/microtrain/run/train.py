@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from microtrain.run.board import Event, OnEvent, call, put
 from microtrain.run.inputs import board_scheme, load_data, load_image
 
 GRADIENT_BITS = (8, 12)
-SCHEDULES = ("constant", "linear", "halve")
+SCHEDULES = ("constant", "linear", "cosine", "halve")
+STEP_SCHEDULE = "step=FACTOR@PERCENT,PERCENT..."
+AUGMENTATIONS = {"flip": 1, "shift": 65535, "brightness": 255, "cutout": 65535}  # most of each
 LOSSES = ("cross_entropy", "mse")
 
 
@@ -24,9 +27,14 @@ class TrainOptions:
 
     lr: step size in real units. new_head: classes of a new classifier, which starts at zero.
     checkpoint: file to start from; where scheme and loss are its own, the run goes on exactly
-    where that one ended. save: file for the checkpoint of the result. val_every: epochs between
-    measurements on `val`, 0 for none but before and after. wide: one more byte for every trained
-    weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
+    where that one ended. schedule: one of SCHEDULES, or as STEP_SCHEDULE says. warmup: steps at
+    first in which the rate rises from 0. save: file for the checkpoint of the result. val_every:
+    epochs between measurements on `val`, 0 for none but before and after. wide: one more byte for
+    every trained weight, which brings it closer to fp32. gradient_bits: 8, or 12 in two bytes.
+    patience: end after this many epochs in a row without a better accuracy on `val`, or loss where
+    there is none; 0: never. keep_best: the best epoch by `val` is what remains; a copy of the
+    trained state in the board's heap. Both measure every epoch. augment: random changes of the
+    training samples, by name, AUGMENTATIONS; the run's seed makes them.
     """
 
     model: Path
@@ -36,6 +44,7 @@ class TrainOptions:
     scheme: str | None = None
     lr: float | None = None
     schedule: str = "constant"
+    warmup: int = 0
     loss: str | None = None
     seed: int | None = None
     new_head: int | None = None
@@ -44,6 +53,9 @@ class TrainOptions:
     val_every: int = 1
     wide: bool = False
     gradient_bits: int | None = None
+    patience: int = 0
+    keep_best: bool = False
+    augment: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,6 +78,8 @@ class Training:
         self.device, self.options = device, options
         if options.new_head and options.checkpoint:
             raise DataError("--new-head forgets what --checkpoint holds: give one of the two")
+        if (options.patience or options.keep_best) and not options.val:
+            raise DataError("--patience and --keep-best go by validation: give --val")
         image = load_image(options.model)
         scheme = board_scheme(options.scheme, image.graph) if options.scheme else None
         names: dict[str, bytes] = {}
@@ -90,12 +104,13 @@ class Training:
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
-        for name in ("epochs", "lr", "schedule", "loss", "seed", "new_head", "val_every",
-                     "wide", "gradient_bits"):  # fmt: skip
+        self._board_options["augment"] = dict(options.augment)
+        for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
+                     "wide", "gradient_bits", "patience", "keep_best"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 
     def run(self, on_event: OnEvent) -> Result:
-        """Train. `on_event` gets every event: step, epoch, eval, and at last done.
+        """Train. `on_event` gets every event: step, epoch, eval, best, and at last done.
 
         Ctrl-C stops the board between two samples; what it has learned is measured and saved all
         the same. KeyboardInterrupt is raised only where there is nothing to report.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,39 @@ from microtrain.cli.common import (
     progress_bar,
 )
 from microtrain.run.board import Event, OnEvent
-from microtrain.run.train import LOSSES, SCHEDULES, Training, TrainOptions
+from microtrain.run.train import (
+    AUGMENTATIONS,
+    LOSSES,
+    SCHEDULES,
+    STEP_SCHEDULE,
+    Training,
+    TrainOptions,
+)
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _OUTPUT = click.Path(dir_okay=False, path_type=Path)
+
+
+def _schedule(_: click.Context, __: click.Parameter, text: str) -> str:
+    if text not in SCHEDULES and not re.fullmatch(r"step=(0?\.\d+|1)@\d+(,\d+)*", text):
+        known = ", ".join(SCHEDULES)
+        raise click.BadParameter(f"'{text}' is not one of {known}, {STEP_SCHEDULE}.")
+    return text
+
+
+def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]:
+    """Of "flip,shift=4": {"flip": 1, "shift": 4}."""
+    found: dict[str, int] = {}
+    for item in filter(None, text.split(",")):
+        name, equals, value = item.partition("=")
+        if name == "flip" and not equals:
+            value = "1"
+        most = AUGMENTATIONS.get(name, -1)
+        if not value.isdecimal() or int(value) > most:
+            known = ", ".join(f"{name}=0-{most}" for name, most in AUGMENTATIONS.items())
+            raise click.BadParameter(f"'{item}' is not one of {known}.")
+        found[name] = int(value)
+    return found
 
 
 @click.command()
@@ -36,8 +66,11 @@ _OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, 1024), help="Learning rate, as in PyTorch at batch "
               "1  [default: the checkpoint's, else 0.03]")
-@click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", show_default=True,
-              help="How the rate falls: linear to 0; halve at 50, 70, 85 and 95 % of the steps.")
+@click.option("--schedule", metavar="NAME", default="constant", show_default=True,
+              callback=_schedule, help="How the rate falls: linear or cosine to 0; halve at 50, "
+              "70, 85 and 95 % of the steps; step=0.1@50,75 to a tenth at 50 and at 75 %.")
+@click.option("--warmup", type=click.IntRange(0), default=0, metavar="STEPS",
+              help="First steps, in which the rate rises from 0; the schedule follows.")
 @click.option("--loss", type=click.Choice(LOSSES),
               help="[default: the checkpoint's, else cross_entropy]")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), help="Order of samples, rounding of "
@@ -51,6 +84,13 @@ _OUTPUT = click.Path(dir_okay=False, path_type=Path)
 @click.option("--save", type=_OUTPUT, help="Write what was learned (.mtc).")
 @click.option("--val-every", type=click.IntRange(0), default=1, show_default=True,
               help="Epochs between measurements on --val; 0: only before and after.")
+@click.option("--patience", type=click.IntRange(0), default=0, metavar="EPOCHS", help="End after "
+              "this many in a row without a better accuracy (or loss) on --val; 0: never.")
+@click.option("--keep-best", is_flag=True, help="What remains is the best epoch by --val: takes "
+              "a copy of the trained state in the board's memory.")
+@click.option("--augment", metavar="CHANGES", default="", callback=_augment, help="Change every "
+              "training sample at random: flip,shift=4,brightness=16,cutout=8 (mirror; most "
+              "pixels; most int8 units; side in pixels), any of these.")
 @click.option("--log", type=_OUTPUT, help="Write all events as JSON lines.")
 @click.option("--plot", type=_OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
 @json_option
@@ -143,6 +183,9 @@ def _print(event: Event, echo: OnEvent) -> None:
             accuracy = event["accuracy"]
             score = f"loss {event['loss']:.4f}" if accuracy is None else f"{accuracy:.1%}"
             echo(f"  validation, epoch {event['epoch']}: {score}")  # type: ignore[arg-type]
+        case "best":
+            kept = f", kept in {event['state_bytes']:,} bytes" if event["kept"] else ""
+            echo(f"best: epoch {event['epoch']}{kept}")  # type: ignore[arg-type]
         case "done":
             text = f"{event['steps']:,} steps"
             if event["val_accuracy_after"] is not None:
