@@ -16,6 +16,7 @@ from uf2_files import make_drive, make_uf2
 
 from microtrain.link import Device
 from microtrain.link.emulated import FLASH_NAME, EmulatedRP2040, rp2040_firmware_path
+from microtrain.link.firmware import ENGINE_ABI
 from microtrain.link.rom import Rom
 
 PROGRAM_BYTES = 512 << 10
@@ -62,7 +63,7 @@ def test_flash_over_the_running_firmware(tmp_path: Path) -> None:
         assert command.returncode == 0, err
         report = json.loads(out)
         assert report["verified"] and report["firmware"]["machine"].endswith("RP2040")
-        assert report["firmware"]["abi"] == 1
+        assert report["firmware"]["abi"] == ENGINE_ABI
         assert "The files and ROMFS of this board stay" in err
         with Device(board.port) as device:
             assert device.read("/kept.bin") == b"kept" * 1000
