@@ -1,4 +1,4 @@
-"""The command line `microtrain`, as a program."""
+"""The command lines `microtrain` and `mpremote`, as programs."""
 
 from __future__ import annotations
 
@@ -21,3 +21,11 @@ def run_cli(
         timeout=timeout,
         env=os.environ | {"MICROTRAIN_BOARD_FOLDER": str(folder)} | (env or {}),
     )
+
+
+def mpremote(port: str, *arguments: str) -> str:
+    """What mpremote, connected to `port`, prints. It must succeed."""
+    command = [sys.executable, "-m", "mpremote", "connect", port, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout

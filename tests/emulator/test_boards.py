@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import tiny_net
-from command_line import run_cli
+from command_line import mpremote, run_cli
 
 from microtrain.errors import DeviceError
 from microtrain.link import Device, open_device
@@ -38,13 +38,6 @@ def board(port: str, tmp_path: Path) -> Iterator[BoardProcess]:
         yield board
 
 
-def mpremote(board: BoardProcess, *arguments: str) -> str:
-    command = [sys.executable, "-m", "mpremote", "connect", board.port, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
-
-
 def test_repl_answers(board: BoardProcess) -> None:
     with Device(board.port) as device:
         for expression in FLOATS:
@@ -55,12 +48,12 @@ def test_repl_answers(board: BoardProcess) -> None:
         start = time.monotonic()
         device.exec("import time\ntime.sleep(0.5)")
         assert 0.45 < time.monotonic() - start < 5
-    assert mpremote(board, "eval", "6 * 7") == "42\n"
+    assert mpremote(board.port, "eval", "6 * 7") == "42\n"
 
 
 def test_mpremote_mounts_a_folder(board: BoardProcess, tmp_path: Path) -> None:
     (tmp_path / "hello.py").write_text("print('hello from the host')")
-    output = mpremote(board, "mount", str(tmp_path), "exec", "import hello")
+    output = mpremote(board.port, "mount", str(tmp_path), "exec", "import hello")
     assert "hello from the host" in output
 
 
@@ -92,7 +85,7 @@ def test_romfs_is_read_in_place(board: BoardProcess, tmp_path: Path) -> None:
     content.mkdir()
     data = os.urandom(20_000)
     (content / "weights.bin").write_bytes(data)
-    mpremote(board, "romfs", "deploy", str(content))
+    mpremote(board.port, "romfs", "deploy", str(content))
     with Device(board.port) as device:
         assert device.eval("sum(memoryview(open('/rom/weights.bin', 'rb')))") == sum(data)
         device.exec("import gc\ngc.collect()\nbefore = gc.mem_free()")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import serial
-from command_line import run_cli
+from command_line import mpremote, run_cli
 
 from microtrain.errors import DeviceError, DeviceTimeout, RemoteError
 from microtrain.link import Device, VirtualBoard, board_process, open_device
@@ -38,13 +38,6 @@ def every_byte(size: int, seed: int) -> bytes:
     data = random.Random(seed).randbytes(size - 256) + bytes(range(256))
     assert len(set(data)) == 256
     return data
-
-
-def mpremote(board: VirtualBoard, *arguments: str) -> str:
-    command = [sys.executable, "-m", "mpremote", "connect", board.port, *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout
 
 
 def test_exec_returns_what_is_printed(device: Device) -> None:
@@ -371,8 +364,8 @@ def test_romfs_is_read_in_place(tmp_path: Path) -> None:
     content.mkdir()
     (content / "weights.bin").write_bytes(every_byte(50_000, seed=4))
     with VirtualBoard(tmp_path / "board", heap=1 << 20, rom=tmp_path / "rom.img") as board:
-        mpremote(board, "romfs", "deploy", str(content))
-        mpremote(board, "soft-reset")
+        mpremote(board.port, "romfs", "deploy", str(content))
+        mpremote(board.port, "soft-reset")
         with Device(board.port) as device:
             device.exec("f = open('/rom/weights.bin', 'rb')\nm = memoryview(f)\nimport gc")
             assert device.eval("len(m)") == 50_000
@@ -383,31 +376,31 @@ class TestMpremote:
     """mpremote itself, as a person uses it with any board."""
 
     def test_exec_and_eval(self, board: VirtualBoard) -> None:
-        assert mpremote(board, "exec", "print(6 * 7)") == "42\n"
-        assert mpremote(board, "eval", "6 * 7") == "42\n"
+        assert mpremote(board.port, "exec", "print(6 * 7)") == "42\n"
+        assert mpremote(board.port, "eval", "6 * 7") == "42\n"
 
     def test_copy_list_and_remove(self, board: VirtualBoard, tmp_path: Path) -> None:
         source, back = tmp_path / "a.bin", tmp_path / "b.bin"
         source.write_bytes(every_byte(20_000, seed=5))
-        mpremote(board, "fs", "cp", str(source), ":")
-        mpremote(board, "fs", "mkdir", ":/dir", "+", "fs", "cp", str(source), ":/dir/c.bin")
-        mpremote(board, "fs", "cp", ":/dir/c.bin", str(back))
+        mpremote(board.port, "fs", "cp", str(source), ":")
+        mpremote(board.port, "fs", "mkdir", ":/dir", "+", "fs", "cp", str(source), ":/dir/c.bin")
+        mpremote(board.port, "fs", "cp", ":/dir/c.bin", str(back))
         assert back.read_bytes() == source.read_bytes()
-        assert "a.bin" in mpremote(board, "fs", "ls")
-        mpremote(board, "fs", "rm", ":a.bin")
+        assert "a.bin" in mpremote(board.port, "fs", "ls")
+        mpremote(board.port, "fs", "rm", ":a.bin")
         assert sorted(path.name for path in board.folder.iterdir()) == ["dir"]
 
     def test_soft_reset_and_run(self, board: VirtualBoard, tmp_path: Path) -> None:
         script = tmp_path / "script.py"
         script.write_text("print('run', 'y' in globals())")
-        mpremote(board, "exec", "y = 1")
-        assert mpremote(board, "resume", "run", str(script)) == "run True\n"
-        assert mpremote(board, "soft-reset", "run", str(script)) == "run False\n"
+        mpremote(board.port, "exec", "y = 1")
+        assert mpremote(board.port, "resume", "run", str(script)) == "run True\n"
+        assert mpremote(board.port, "soft-reset", "run", str(script)) == "run False\n"
 
     def test_mount(self, board: VirtualBoard, tmp_path: Path) -> None:
         (tmp_path / "hello.py").write_text("print('hello from the host')")
         assert "hello from the host" in mpremote(
-            board, "mount", str(tmp_path), "exec", "import hello"
+            board.port, "mount", str(tmp_path), "exec", "import hello"
         )
 
     def test_main_py_runs_after_a_soft_reset_and_ctrl_c_stops_it(

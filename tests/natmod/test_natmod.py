@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny_net
+from command_line import mpremote
 from graphs import Builder
 
 from microtrain import image
@@ -72,13 +73,7 @@ def test_mip_install(server: str, tmp_path: Path) -> None:
     with VirtualBoard(tmp_path) as board:
         with Device(board.port) as device:
             expected = device.exec((DEVICE_TESTS / "fingerprint.py").read_text(), timeout=60)
-        install = ["mip", "install", f"{server}/package.json"]
-        subprocess.run(
-            [sys.executable, "-m", "mpremote", "connect", board.port, *install],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        mpremote(board.port, "mip", "install", f"{server}/package.json")
     installed = {p.relative_to(tmp_path / "lib") for p in (tmp_path / "lib").rglob("*.mpy")}
     sources = {Path("microtrain") / p.name for p in (REPO / "firmware/microtrain").glob("*.py")}
     assert installed == {p.with_suffix(".mpy") for p in sources} | {Path("_microtrain.mpy")}

@@ -72,7 +72,7 @@ static mt_conv_t operand(const mt_session_t *s, uint32_t index, const mt_state_l
     c.weights.taps = c.window.kernel_h * c.window.kernel_w;
     c.weights.in_c = c.window.in_c;
     c.weights.count = p->channels;
-    c.mask = op->activation == MT_ACT_RANGE && p->mask != MT_NONE ? mt_arena_at(s, p->mask) : NULL;
+    c.mask = op->activation == MT_ACT_RANGE ? mt_arena_at(s, p->mask) : NULL;
     if (base) {
         c.weights.frozen = (const int8_t *)(base + op->weights);
         c.channels.bias = (const int32_t *)(base + op->bias);

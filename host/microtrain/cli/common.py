@@ -16,6 +16,8 @@ from microtrain.link.board_process import REPO
 from microtrain.link.transport import Device, Progress
 from microtrain.run.train import GRADIENT_BITS
 
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUTPUT = click.Path(dir_okay=False, path_type=Path)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for machines.")
 port_option = click.option(
     "--port",

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from microtrain import dataset, image
-from microtrain.cli.common import json_option, print_json, progress_bar
+from microtrain.cli.common import FILE, OUTPUT, json_option, print_json, progress_bar
 from microtrain.data_sources import Target, from_csv, from_images, from_npz
 from microtrain.dataset import Dataset
 from microtrain.errors import DataError
@@ -15,9 +15,9 @@ from microtrain.errors import DataError
 
 @click.command()
 @click.argument("source", type=click.Path(exists=True, path_type=Path))
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True,
+@click.option("-o", "--output", type=OUTPUT, required=True,
               help="The data file to write (.mtd).")
-@click.option("--model", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--model", type=FILE,
               help="Model image whose input shape and quantisation the samples get.")
 @click.option("--scale", type=float, help="Without --model: real value of one step.")
 @click.option("--zero-point", type=click.IntRange(-128, 127), help="Without --model.")

@@ -8,23 +8,30 @@ from pathlib import Path
 import click
 import numpy as np
 
-from microtrain.cli.common import json_option, open_port, port_option, print_json, progress_bar
+from microtrain.cli.common import (
+    FILE,
+    OUTPUT,
+    json_option,
+    open_port,
+    port_option,
+    print_json,
+    progress_bar,
+)
 from microtrain.errors import MicrotrainError
 from microtrain.files import write_atomically
 from microtrain.run.evaluate import Evaluation, evaluate
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 MATRIX_MAX = 20  # classes; a larger confusion matrix is shown as a list
 LIST_MAX = 10
 
 
 @click.command()
 @port_option
-@click.option("--model", type=_FILE, required=True, help="Model image (.mtm).")
-@click.option("--data", type=_FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
-@click.option("--checkpoint", type=_FILE, help="What was trained (.mtc). Without it the model "
+@click.option("--model", type=FILE, required=True, help="Model image (.mtm).")
+@click.option("--data", type=FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
+@click.option("--checkpoint", type=FILE, help="What was trained (.mtc). Without it the model "
               "runs exactly as imported.")
-@click.option("--outputs", type=click.Path(dir_okay=False, path_type=Path),
+@click.option("--outputs", type=OUTPUT,
               help="Write the raw outputs as .npy, one row a sample: int8, or with a checkpoint "
               "int32 logits with 16 fraction bits.")
 @json_option

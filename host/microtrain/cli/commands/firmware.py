@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from microtrain.cli.common import json_option, print_json
+from microtrain.cli.common import FILE, json_option, print_json
 from microtrain.errors import DeviceError
 from microtrain.flash.boards import find_board, flashable_boards
 from microtrain.flash.esp32 import BAUD, Esp32Flash
@@ -67,7 +67,7 @@ def build(board: str) -> None:
               "that runs MicroPython is asked to go into boot mode.")
 @click.option("--drive", type=click.Path(path_type=Path), help="Boot drive of an RP2040 or RP2350 "
               "[default: the one that is mounted]")
-@click.option("--firmware", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+@click.option("--firmware", type=FILE,
               help="Image to flash [default: what `firmware build` made]")
 @click.option("--erase", is_flag=True, help="ESP32: erase the whole flash first.")
 @click.option("--baud", type=int, default=BAUD, show_default=True, help="ESP32: speed of writing.")

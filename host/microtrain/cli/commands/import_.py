@@ -8,19 +8,17 @@ from pathlib import Path
 import click
 
 from microtrain import image
-from microtrain.cli.common import json_option, print_json
+from microtrain.cli.common import FILE, OUTPUT, json_option, print_json
 from microtrain.errors import ConversionError
 from microtrain.graph import Graph
 from microtrain.importers import import_model
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-
 
 @click.command()
-@click.argument("model", type=_FILE)
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), required=True,
+@click.argument("model", type=FILE)
+@click.option("-o", "--output", type=OUTPUT, required=True,
               help="The model image to write (.mtm).")
-@click.option("--calib", type=_FILE, help="Calibration samples for a float .onnx: an .npz with a "
+@click.option("--calib", type=FILE, help="Calibration samples for a float .onnx: an .npz with a "
               "float array x in the model's real units, channels last.")
 @click.option("--range", "method", type=click.Choice(["minmax", "percentile", "mse"]),
               default="minmax", show_default=True,
@@ -29,7 +27,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
               help="Share of values that --range percentile keeps.")
 @click.option("--resolution", type=click.IntRange(8, 1024),
               help="Input height and width in pixels, for MCUNet backbones (.npz).")
-@click.option("--labels", type=_FILE, help="Text file with the name of one class a line.")
+@click.option("--labels", type=FILE, help="Text file with the name of one class a line.")
 @json_option
 def command(
     model: Path, output: Path, calib: Path | None, method: str, percentile: float,

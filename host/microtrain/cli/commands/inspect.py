@@ -11,7 +11,7 @@ import numpy as np
 
 from microtrain import checkpoint, dataset, image
 from microtrain.checkpoint import Checkpoint
-from microtrain.cli.common import json_option, print_json
+from microtrain.cli.common import FILE, json_option, print_json
 from microtrain.dataset import Dataset
 from microtrain.errors import MicrotrainError
 from microtrain.graph import Graph, Op
@@ -20,7 +20,7 @@ KEY_WIDTH = 21
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @json_option
 def command(file: Path, as_json: bool) -> None:
     """Say what is in FILE, and check it completely.

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from microtrain.cli.common import (
+    FILE,
     gradient_bits_option,
     json_option,
     open_port,
@@ -22,7 +23,7 @@ SMALLER = ("bias", "last")  # schemes that may fit where another does not
 
 
 @click.command()
-@click.argument("image", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("image", type=FILE)
 @click.option("--scheme", default="last", show_default=True,
               help="last, bias, full, a scheme file, or FILE.json#MODEL/NAME.")
 @click.option("--ram", type=click.IntRange(1), help="Bytes of RAM there are: does it fit?")

@@ -7,13 +7,20 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from microtrain.cli.common import json_option, open_port, port_option, print_json, progress_bar
+from microtrain.cli.common import (
+    OUTPUT,
+    json_option,
+    open_port,
+    port_option,
+    print_json,
+    progress_bar,
+)
 
 
 @click.command()
 @click.argument("file")
 @click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path),
+    "-o", "--output", type=OUTPUT,
     help="Where to put it (default: the file's name, here).",
 )
 @port_option

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from microtrain.cli.common import json_option, open_port, port_option, print_json, progress_bar
+from microtrain.cli.common import (
+    FILE,
+    json_option,
+    open_port,
+    port_option,
+    print_json,
+    progress_bar,
+)
 from microtrain.errors import DeviceError
 from microtrain.link.rom import MOUNT, Rom
 
@@ -15,7 +22,7 @@ IMAGE_SUFFIX = ".mtm"
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @click.option("--to", "remote", help="Name on the board: /rom/NAME is in ROMFS, all others in its "
               "file system  [default: /rom/NAME for a model image (.mtm) where the board has a "
               "ROMFS, else /NAME]")

@@ -9,6 +9,8 @@ from pathlib import Path
 import click
 
 from microtrain.cli.common import (
+    FILE,
+    OUTPUT,
     gradient_bits_option,
     json_option,
     open_port,
@@ -23,18 +25,15 @@ from microtrain.search.planner import Planner
 from microtrain.search.pointwise import pointwise
 from microtrain.search.selection import RATIOS, Selection, layers
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUTPUT = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command()
-@click.option("--model", type=_FILE, required=True, help="Model image (.mtm).")
-@click.option("--data", type=_FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
-@click.option("--val", type=_FILE, required=True, help="Data to measure accuracy on.")
+@click.option("--model", type=FILE, required=True, help="Model image (.mtm).")
+@click.option("--data", type=FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
+@click.option("--val", type=FILE, required=True, help="Data to measure accuracy on.")
 @click.option("--budget", type=click.IntRange(1), required=True, help="Bytes of RAM.")
-@click.option("--results", type=_OUTPUT, required=True,
+@click.option("--results", type=OUTPUT, required=True,
               help="Measurements as JSON lines; what the file has is not measured again.")
-@click.option("--out", type=_OUTPUT, help="Write the scheme found, for `train --scheme`.")
+@click.option("--out", type=OUTPUT, help="Write the scheme found, for `train --scheme`.")
 @click.option("--biases", default="all", show_default=True, metavar="K,K,...",
               help="Numbers of last layers whose biases are trained, to choose from.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True,

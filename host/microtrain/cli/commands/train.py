@@ -13,6 +13,8 @@ from typing import TextIO
 import click
 
 from microtrain.cli.common import (
+    FILE,
+    OUTPUT,
     gradient_bits_option,
     json_option,
     open_port,
@@ -29,9 +31,6 @@ from microtrain.run.train import (
     Training,
     TrainOptions,
 )
-
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_OUTPUT = click.Path(dir_okay=False, path_type=Path)
 
 
 def _schedule(_: click.Context, __: click.Parameter, text: str) -> str:
@@ -58,9 +57,9 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 
 @click.command()
 @port_option
-@click.option("--model", type=_FILE, required=True, help="Model image (.mtm).")
-@click.option("--data", type=_FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
-@click.option("--val", type=_FILE, help="Data to measure on, before, between epochs and after.")
+@click.option("--model", type=FILE, required=True, help="Model image (.mtm).")
+@click.option("--data", type=FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
+@click.option("--val", type=FILE, help="Data to measure on, before, between epochs and after.")
 @click.option("--scheme", help="What is trained: last, bias, full, a scheme file, or "
               "FILE.json#MODEL/NAME  [default: the checkpoint's, else last]")
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
@@ -80,8 +79,8 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--wide", is_flag=True, help="8 more bits, one byte, for every trained weight: "
               "closer to fp32. The classifier has them anyway.")
 @gradient_bits_option(None)
-@click.option("--checkpoint", type=_FILE, help="What an earlier run learned (.mtc): go on.")
-@click.option("--save", type=_OUTPUT, help="Write what was learned (.mtc).")
+@click.option("--checkpoint", type=FILE, help="What an earlier run learned (.mtc): go on.")
+@click.option("--save", type=OUTPUT, help="Write what was learned (.mtc).")
 @click.option("--val-every", type=click.IntRange(0), default=1, show_default=True,
               help="Epochs between measurements on --val; 0: only before and after.")
 @click.option("--patience", type=click.IntRange(0), default=0, metavar="EPOCHS", help="End after "
@@ -91,8 +90,8 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--augment", metavar="CHANGES", default="", callback=_augment, help="Change every "
               "training sample at random: flip,shift=4,brightness=16,cutout=8 (mirror; most "
               "pixels; most int8 units; side in pixels), any of these.")
-@click.option("--log", type=_OUTPUT, help="Write all events as JSON lines.")
-@click.option("--plot", type=_OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
+@click.option("--log", type=OUTPUT, help="Write all events as JSON lines.")
+@click.option("--plot", type=OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
 @json_option
 def command(
     port: str, log: Path | None, plot: Path | None, as_json: bool, **options: object
