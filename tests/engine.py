@@ -70,13 +70,14 @@ class Scheme(C.Structure):
         ("gradient_bits", C.c_uint32),
         ("regions", C.POINTER(Region)),
         ("region_count", C.c_uint32),
+        ("stream", C.c_bool),
     ]
 
 
 class OpPlan(C.Structure):
     _fields_ = [
         ("flags", C.c_uint16), ("channels", C.c_uint16), ("in_root", C.c_uint16 * 2),
-        ("out_root", C.c_uint16), ("reserved", C.c_uint16), ("inputs", C.c_uint32 * 2),
+        ("out_root", C.c_uint16), ("rows", C.c_uint16), ("inputs", C.c_uint32 * 2),
         ("out", C.c_uint32), ("mask", C.c_uint32), ("saved", C.c_uint32),
         ("scratch_forward", C.c_uint32), ("scratch_backward", C.c_uint32),
         ("grad_out", C.c_uint32), ("grad_masked", C.c_uint32), ("grad_in", C.c_uint32 * 2),
@@ -104,7 +105,7 @@ class CPlan(C.Structure):
         ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32), ("input", C.c_uint32),
         ("loss", C.c_int), ("new_classes", C.c_uint32), ("gradient_bits", C.c_uint32),
         ("regions", Region * REGIONS), ("region_start", C.c_uint32 * REGIONS),
-        ("region_count", C.c_uint32),
+        ("region_count", C.c_uint32), ("stream_ops", C.c_uint32), ("stream", C.c_uint32),
     ]  # fmt: skip
 
 
@@ -131,7 +132,8 @@ class CSession(C.Structure):
         ("shifts", C.c_void_p), ("tap", TAP), ("tap_context", C.c_void_p),
         ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
-        ("input", C.c_uint32), ("classes", C.c_uint32), ("lr_mantissa", C.c_int32),
+        ("input", C.c_uint32), ("classes", C.c_uint32), ("stream", C.c_uint32),
+        ("stream_ops", C.c_uint16), ("lr_mantissa", C.c_int32),
         ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
         ("gradient_bits", C.c_uint8), ("exact_shifts", C.c_bool),
     ]  # fmt: skip
@@ -234,6 +236,7 @@ class Plan:
         wide: int = WIDE_HEAD,
         gradient_bits: int = 8,
         regions: Sequence[int] = (),
+        stream: bool = False,
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -254,7 +257,7 @@ class Plan:
               for memory, size in zip(self.regions, regions, strict=True))
         )  # fmt: skip
         scheme = Scheme(
-            loss, new_classes, array, wide, gradient_bits, pieces, len(regions)
+            loss, new_classes, array, wide, gradient_bits, pieces, len(regions), stream
         )
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)

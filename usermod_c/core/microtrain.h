@@ -136,6 +136,7 @@ typedef struct {
     uint32_t gradient_bits; // of a gradient: 8 in a byte, or 12 in two; 0 means 8
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
+    bool stream; // frozen first operators may run row by row, where that makes the arena smaller; same bytes, no more work
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -159,7 +160,7 @@ typedef struct { // one operator; offsets count from the start of the arena (its
     uint16_t flags;
     uint16_t channels; // trained input channels
     uint16_t in_root[2], out_root; // tensors whose memory and gradient these are: a reshape shares its input's
-    uint16_t reserved;
+    uint16_t rows; // of the output that its memory holds, where the operator runs row by row; 0: all
     uint32_t in[2], out;
     uint32_t mask, saved;
     uint32_t scratch_forward, scratch_backward;
@@ -202,6 +203,8 @@ typedef struct {
     mt_region_t regions[MT_REGIONS]; // with the bytes that are used of each
     uint32_t region_start[MT_REGIONS]; // arena offsets
     uint32_t region_count;
+    uint32_t stream_ops; // the first operators, which run row by row
+    uint32_t stream; // arena offset of the rows that are there
 } mt_plan_t;
 
 typedef struct { // of one operator, for reports
@@ -239,7 +242,8 @@ typedef struct {
     mt_shift_t *shifts; // two an operator
     mt_tap_t tap;
     void *tap_context;
-    uint32_t state_bytes, total_bytes, run_count, output, grad_top, loss_scratch, input, classes;
+    uint32_t state_bytes, total_bytes, run_count, output, grad_top, loss_scratch, input, classes, stream;
+    uint16_t stream_ops;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     int16_t lr_exponent;
     uint8_t loss, logits, gradient_bits;
@@ -267,6 +271,7 @@ int32_t *mt_session_target(mt_session_t *s);
 // After a loss: gradients of every trained operator, each updated in place as soon as its gradient is known.
 void mt_session_backward(mt_session_t *s);
 // The same one operator at a time, for callers with something to do in between: forward_op(0 .. run_count - 1), a loss,
+// (those that run row by row all run in the last one's turn)
 // then, where the loss left a gradient (a sample that is already right leaves none), backward_op(run_count - 1 .. 0).
 void mt_session_forward_op(mt_session_t *s, uint32_t op);
 bool mt_session_has_gradient(const mt_session_t *s);

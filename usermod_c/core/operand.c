@@ -27,6 +27,7 @@ mt_window_t mt_operand_window(const mt_model_t *m, uint32_t index, const mt_op_p
         w.stride_h = w.stride_w = 1;
         w.pad_top = w.pad_left = 0;
     } else if (op->kind == MT_ADD || op->kind == MT_REQUANTIZE) {
+        w.kernel_h = w.kernel_w = w.stride_h = w.stride_w = 1;
         w.pad_top = w.pad_left = 0;
     }
     return w;

@@ -6,7 +6,7 @@
 #include "planner.h"
 
 #define BUFFERS_PER_OP 9
-#define BUFFERS_EXTRA 4
+#define BUFFERS_EXTRA 6
 
 // Finds the arena's layout, in the scheme's regions where it has any.
 static int place_buffers(planner_t *p, uint16_t *order, uint16_t *best) {
@@ -127,7 +127,7 @@ static uint32_t take(uint32_t *used, size_t bytes) {
 }
 
 typedef struct {
-    uint32_t ops, lists, buffers, tensors, op_buffers, order, best, bytes;
+    uint32_t ops, lists, buffers, tensors, op_buffers, order, best, rows, bytes;
 } work_layout_t;
 
 static work_layout_t work_layout(const mt_model_t *m, const mt_scheme_t *scheme) {
@@ -143,6 +143,7 @@ static work_layout_t work_layout(const mt_model_t *m, const mt_scheme_t *scheme)
     l.op_buffers = take(&l.bytes, n * sizeof(op_buffers_t));
     l.order = take(&l.bytes, (size_t)most * 2);
     l.best = take(&l.bytes, (size_t)most * 2);
+    l.rows = take(&l.bytes, (n + 1) * sizeof(mt_rows_t));
     return l;
 }
 
@@ -150,11 +151,38 @@ size_t mt_plan_work_size(const mt_model_t *m, const mt_scheme_t *scheme) {
     return work_layout(m, scheme).bytes;
 }
 
+// Everything but offsets, from the beginning. Returns MT_OK or a negative code.
+static int find_buffers(planner_t *p) {
+    const mt_model_t *m = p->m;
+    mt_plan_t *plan = p->plan;
+    p->buffer_count = 0;
+    p->top = p->loss_scratch = p->stream = MT_NO_BUFFER;
+    plan->list_count = 0;
+    memset(p->op_buffers, 0xFF, m->op_count * sizeof(op_buffers_t));
+    for (uint32_t t = 0; t < m->tensor_count; t++) {
+        p->tensors[t] = (tensor_state_t) {(uint16_t)t, MT_NO_TENSOR, 0, 0, MT_NO_BUFFER, MT_NO_BUFFER};
+    }
+    for (uint32_t i = 0; i < m->op_count; i++) {
+        plan->ops[i] = (mt_op_plan_t) {.list = MT_NONE, .rows = plan->ops[i].rows};
+        const mt_op_t *op = &m->ops[i];
+        if (op->kind == MT_RESHAPE) {
+            p->tensors[op->output].root = p->tensors[op->input[0]].root;
+        } else {
+            p->tensors[op->output].producer = (uint16_t)i;
+        }
+    }
+    int code = mt_plan_scheme(p);
+    if (!code) {
+        mt_plan_lifetimes(p);
+    }
+    return code;
+}
+
 int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t work_size, mt_plan_t *plan, mt_error_t *error) {
     work_layout_t l = work_layout(m, scheme);
     uint8_t *base = work;
     *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8};
-    planner_t p = {.m = m, .scheme = scheme, .plan = plan, .error = error, .top = MT_NO_BUFFER, .loss_scratch = MT_NO_BUFFER};
+    planner_t p = {.m = m, .scheme = scheme, .plan = plan, .error = error};
     if (work_size < l.bytes) {
         return mt_fail(error, MT_ERR_MEMORY, -1, l.bytes, (uint32_t)work_size);
     }
@@ -167,24 +195,16 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
     p.tensors = (tensor_state_t *)(base + l.tensors);
     p.op_buffers = (op_buffers_t *)(base + l.op_buffers);
     memset(plan->ops, 0, m->op_count * sizeof(mt_op_plan_t));
-    memset(p.op_buffers, 0xFF, m->op_count * sizeof(op_buffers_t));
-    for (uint32_t t = 0; t < m->tensor_count; t++) {
-        p.tensors[t] = (tensor_state_t) {(uint16_t)t, MT_NO_TENSOR, 0, 0, MT_NO_BUFFER, MT_NO_BUFFER};
-    }
-    for (uint32_t i = 0; i < m->op_count; i++) {
-        plan->ops[i].list = MT_NONE;
-        const mt_op_t *op = &m->ops[i];
-        if (op->kind == MT_RESHAPE) {
-            p.tensors[op->output].root = p.tensors[op->input[0]].root;
-        } else {
-            p.tensors[op->output].producer = (uint16_t)i;
-        }
-    }
-    int code = mt_plan_scheme(&p);
+    int code = find_buffers(&p);
     if (code) {
         return code;
     }
-    mt_plan_lifetimes(&p);
+    uint16_t peak = 0;
+    uint32_t bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
+    if (scheme->stream && mt_plan_stream(&p, bound, (mt_rows_t *)(base + l.rows))) {
+        find_buffers(&p); // it succeeded before
+        bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
+    }
     uint64_t bytes = 0; // of all buffers and states: offsets are 32 bits
     for (uint32_t i = 0; i < p.buffer_count; i++) {
         bytes += p.buffers[i].size;
@@ -196,8 +216,7 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
     if (bytes > INT32_MAX) {
         return mt_fail(error, MT_ERR_MEMORY, -1, UINT32_MAX, INT32_MAX);
     }
-    uint16_t peak = 0;
-    plan->info.arena_lower_bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
+    plan->info.arena_lower_bound = bound;
     plan->info.peak_backward = peak > p.n;
     plan->info.peak_op = peak == 0 ? 0 : peak <= p.n ? peak - 1u : peak == p.n + 1 ? p.n - 1 : 2 * p.n + 1 - peak;
     code = place_buffers(&p, (uint16_t *)(base + l.order), (uint16_t *)(base + l.best));
@@ -205,6 +224,7 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
         return code;
     }
     write_offsets(&p);
+    plan->stream = offset_of(&p, p.stream);
     plan->input = offset_of(&p, mt_root_of(&p, m->input)->buffer);
     plan->output = offset_of(&p, mt_root_of(&p, m->ops[p.n - 1].output)->buffer);
     plan->grad_top = offset_of(&p, p.top);

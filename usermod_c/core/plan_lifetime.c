@@ -150,7 +150,7 @@ static void plan_backward(planner_t *p) {
 
 // ---- forward ----
 
-static uint32_t forward_scratch(const planner_t *p, uint32_t index) {
+uint32_t mt_forward_scratch(const planner_t *p, uint32_t index) {
     const mt_op_plan_t *plan = &p->plan->ops[index];
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
     bool mixed = plan->flags & MT_F_COMPACT;
@@ -171,7 +171,8 @@ static uint32_t forward_scratch(const planner_t *p, uint32_t index) {
 static uint16_t overwritable_input(planner_t *p, uint32_t i) {
     const mt_op_t *op = &p->m->ops[i];
     mt_window_t w = mt_operand_window(p->m, i, &p->plan->ops[i], p->classes);
-    bool able = op->kind == MT_ADD || op->kind == MT_REQUANTIZE || (op->kind == MT_DEPTHWISE_CONV2D && mt_depthwise_may_overwrite(&w));
+    bool able = i >= p->plan->stream_ops;
+    able = able && (op->kind == MT_ADD || op->kind == MT_REQUANTIZE || (op->kind == MT_DEPTHWISE_CONV2D && mt_depthwise_may_overwrite(&w)));
     for (uint32_t k = 0; able && k < mt_input_count(op); k++) {
         tensor_state_t *in = mt_root_of(p, op->input[k]);
         if (in->last_use == mt_forward_time(i) && !in->kept_until) {
@@ -181,21 +182,47 @@ static uint16_t overwritable_input(planner_t *p, uint32_t i) {
     return MT_NO_TENSOR;
 }
 
+// Operators that run row by row run at one time, which is theirs together.
+static uint16_t starts(const planner_t *p, uint32_t i) {
+    return mt_forward_time(i < p->plan->stream_ops ? 0 : i);
+}
+
+static uint16_t ends(const planner_t *p, uint32_t i) {
+    return mt_forward_time(i < p->plan->stream_ops ? p->plan->stream_ops - 1 : i);
+}
+
+// Scratch of the operators that run row by row, one for all, and what says which rows are there.
+static void plan_stream_buffers(planner_t *p) {
+    uint32_t scratch = 0, n = p->plan->stream_ops;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t own = mt_forward_scratch(p, i);
+        scratch = own > scratch ? own : scratch;
+    }
+    p->stream = mt_add_buffer(p, (uint32_t)((n + 1) * sizeof(mt_rows_t)), starts(p, 0), ends(p, 0));
+    uint16_t shared = scratch ? mt_add_buffer(p, scratch, starts(p, 0), ends(p, 0)) : MT_NO_BUFFER;
+    for (uint32_t i = 0; i < n; i++) {
+        p->op_buffers[i].scratch_forward = shared;
+    }
+}
+
 static void plan_forward(planner_t *p) {
     for (uint32_t i = 0; i < p->n; i++) {
         const mt_op_t *op = &p->m->ops[i];
         for (uint32_t k = 0; k < mt_input_count(op); k++) {
-            mt_root_of(p, op->input[k])->last_use = mt_forward_time(i);
+            mt_root_of(p, op->input[k])->last_use = ends(p, i);
         }
-        mt_root_of(p, op->output)->last_use = mt_forward_time(i);
+        mt_root_of(p, op->output)->last_use = ends(p, i);
     }
     mt_root_of(p, p->m->ops[p->n - 1].output)->last_use = mt_loss_time(p);
     tensor_state_t *input = mt_root_of(p, p->m->input);
     input->buffer = mt_add_buffer(p, mt_tensor_size(&p->m->tensors[p->m->input]), 0, 0);
+    if (p->plan->stream_ops) {
+        plan_stream_buffers(p);
+    }
     for (uint32_t i = 0; i < p->n; i++) {
         const mt_op_t *op = &p->m->ops[i];
         uint16_t now = mt_forward_time(i);
-        uint32_t scratch = forward_scratch(p, i);
+        uint32_t scratch = i < p->plan->stream_ops ? 0 : mt_forward_scratch(p, i);
         if (scratch) {
             p->op_buffers[i].scratch_forward = mt_add_buffer(p, scratch, now, now);
         }
@@ -205,9 +232,12 @@ static void plan_forward(planner_t *p) {
         }
         bool logits = p->plan->ops[i].flags & MT_F_LOGITS;
         uint32_t size = logits ? p->classes * 4 : mt_tensor_size(&p->m->tensors[op->output]);
+        if (p->plan->ops[i].rows) {
+            size = p->plan->ops[i].rows * mt_row_bytes(p, i);
+        }
         uint16_t source = overwritable_input(p, i);
         if (source == MT_NO_TENSOR) {
-            out->buffer = mt_add_buffer(p, size, now, now);
+            out->buffer = mt_add_buffer(p, size, starts(p, i), ends(p, i));
             continue;
         }
         uint16_t from = p->tensors[source].buffer; // the output follows in the same place

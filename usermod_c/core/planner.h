@@ -6,6 +6,7 @@
 #include "arena.h"
 #include "error.h"
 #include "microtrain.h"
+#include "stream.h"
 
 typedef struct { // one activation tensor; reshapes share their input's entry
     uint16_t root; // tensor whose memory this is
@@ -32,6 +33,7 @@ typedef struct {
     uint32_t classes;
     op_buffers_t *op_buffers; // one an operator
     uint16_t top, loss_scratch; // buffers of the loss
+    uint16_t stream; // buffer of the rows that are there
 } planner_t;
 
 static inline uint16_t mt_forward_time(uint32_t op) {
@@ -70,5 +72,11 @@ static inline void mt_extend(planner_t *p, uint16_t buffer, uint16_t end) {
 int mt_plan_scheme(planner_t *p);
 // plan_lifetime.c: every buffer with its life, backward first, because it says what forward must keep.
 void mt_plan_lifetimes(planner_t *p);
+// Scratch bytes of an operator's forward pass.
+uint32_t mt_forward_scratch(const planner_t *p, uint32_t op);
+// plan_stream.c: given a plan without rows and its lower bound, finds plan->stream_ops and the rows of their outputs; whether any. `rows` is scratch, one more than operators.
+bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows);
+// Bytes of one row of the output.
+uint32_t mt_row_bytes(const planner_t *p, uint32_t op);
 
 #endif // MT_PLANNER_H

@@ -10,6 +10,7 @@
 #include "ops/elementwise.h"
 #include "ops/loss.h"
 #include "ops/pool.h"
+#include "stream.h"
 
 #define MOVE_UP_BITS 8
 
@@ -50,66 +51,121 @@ static void keep_channels(const mt_session_t *s, uint32_t index) {
     }
 }
 
-static void forward_op(const mt_session_t *s, uint32_t index) {
+// One operator's kernel over window `w`: x[0], x[1] -> y.
+static void forward_window(const mt_session_t *s, uint32_t index, const mt_window_t *w, const int8_t *const x[2], int8_t *y) {
     const mt_op_t *op = &s->model->ops[index];
     const mt_op_plan_t *p = &s->ops[index];
-    const int8_t *x = mt_arena_at(s, p->in[0]);
-    int8_t *y = mt_arena_at(s, p->out);
     void *scratch = mt_arena_at(s, p->scratch_forward);
-    mt_window_t w = mt_operand_window(s->model, index, p, s->classes);
     switch ((int)op->kind) {
         case MT_LINEAR:
             if (p->flags & MT_F_LOGITS) {
                 mt_head_t head = mt_operand_head(s, index);
-                mt_head_forward(&head, x, (int32_t *)y, scratch);
+                mt_head_forward(&head, x[0], (int32_t *)y, scratch);
                 break;
             }
         // fall through
         case MT_CONV2D: {
             mt_conv_t conv = mt_operand_conv(s, index);
-            mt_conv2d_forward(&conv, x, y, scratch);
+            conv.window = *w;
+            mt_conv2d_forward(&conv, x[0], y, scratch);
             break;
         }
         case MT_BUILT(DEPTHWISE_CONV2D): {
             mt_depthwise_t depthwise = mt_operand_depthwise(s, index);
-            mt_depthwise_forward(&depthwise, x, y, scratch);
+            depthwise.window = *w;
+            mt_depthwise_forward(&depthwise, x[0], y, scratch);
             break;
         }
         case MT_BUILT(ADD): {
             const mt_tensor_t *b = &s->model->tensors[op->input[1]];
-            mt_add_t add = {{w.in_zero, b->zero_point}, w.out_zero, w.act_min, w.act_max, op->param};
-            mt_add_forward(&add, x, mt_arena_at(s, p->in[1]), y, mt_tensor_size(b));
+            mt_add_t add = {{w->in_zero, b->zero_point}, w->out_zero, w->act_min, w->act_max, op->param};
+            mt_add_forward(&add, x[0], x[1], y, (uint32_t)(w->out_h * w->out_w * w->out_c));
             break;
         }
         case MT_BUILT(AVERAGE_POOL):
-            mt_average_pool_forward(&w, x, y);
+            mt_average_pool_forward(w, x[0], y);
             break;
         case MT_BUILT(MAX_POOL):
-            mt_max_pool_forward(&w, x, y, mt_arena_at(s, p->saved));
+            mt_max_pool_forward(w, x[0], y, mt_arena_at(s, p->saved));
             break;
         case MT_BUILT(MEAN):
-            mt_mean_forward(&w, op->param[0], op->param[1], x, y);
+            mt_mean_forward(w, op->param[0], op->param[1], x[0], y);
             break;
         case MT_BUILT(PAD):
-            mt_pad_forward(&w, x, y);
+            mt_pad_forward(w, x[0], y);
             break;
         case MT_BUILT(REQUANTIZE):
-            mt_requantize_forward(&w, op->param[0], op->param[1], x, y);
+            mt_requantize_forward(w, op->param[0], op->param[1], x[0], y);
             break;
         case MT_BUILT(SOFTMAX):
-            mt_softmax_forward(x, (uint32_t)w.in_c, s->model->tensors[op->input[0]].scale, y, scratch);
+            mt_softmax_forward(x[0], (uint32_t)w->in_c, s->model->tensors[op->input[0]].scale, y, scratch);
             break;
         default: // reshape shares its input's memory
             break;
     }
 }
 
+// ---- forward, row by row ----
+
+// Where a row of entry `entry` of the stream lies.
+static int8_t *row_at(const mt_session_t *s, const mt_stream_t *stream, uint32_t entry, int32_t row) {
+    uint16_t tensor = entry ? s->model->ops[entry - 1].output : s->model->input;
+    const mt_tensor_t *t = &s->model->tensors[tensor];
+    int8_t *memory = mt_arena_at(s, entry ? s->ops[entry - 1].out : s->input);
+    return memory + (row - stream->rows[entry].first) * (int32_t)(t->w * t->c);
+}
+
+// Makes one row of the operator's output, if it can.
+static bool forward_row(const mt_session_t *s, const mt_stream_t *stream, uint32_t index) {
+    mt_rows_t *out = &stream->rows[index + 1];
+    mt_window_t w;
+    int32_t first;
+    if (!mt_stream_next(stream, index, &w, &first)) {
+        return false;
+    }
+    if (s->ops[index].rows && out->end - out->first == s->ops[index].rows) { // full: what nothing needs any more makes room
+        uint16_t kept = (uint16_t)mt_stream_needed(stream, index + 1);
+        const int8_t *from = row_at(s, stream, index + 1, kept), *end = row_at(s, stream, index + 1, out->end);
+        memmove(row_at(s, stream, index + 1, out->first), from, (size_t)(end - from));
+        out->first = kept;
+    }
+    const int8_t *x[2] = {NULL, NULL};
+    for (uint32_t k = 0; k < (s->model->ops[index].kind == MT_ADD ? 2u : 1u); k++) {
+        x[k] = row_at(s, stream, mt_stream_source(stream, index, k), first);
+    }
+    forward_window(s, index, &w, x, row_at(s, stream, index + 1, out->end));
+    out->end++;
+    return true;
+}
+
+static void forward_stream(const mt_session_t *s) {
+    mt_stream_t stream = {s->model, s->ops, s->stream_ops, mt_arena_at(s, s->stream)};
+    memset(stream.rows, 0, (s->stream_ops + 1u) * sizeof(mt_rows_t));
+    while (stream.rows[0].end < s->model->tensors[s->model->input].h) {
+        stream.rows[0].end++;
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (uint32_t i = 0; i < s->stream_ops; i++) {
+                moved |= forward_row(s, &stream, i);
+            }
+        }
+    }
+}
+
 void mt_session_forward_op(mt_session_t *s, uint32_t i) {
     const mt_op_plan_t *p = &s->ops[i];
+    if (i < s->stream_ops) {
+        if (i + 1u == s->stream_ops) {
+            forward_stream(s);
+        }
+        return;
+    }
     if (p->flags & MT_F_COMPACT && p->saved != MT_NONE) { // nothing is kept where no gradient arrives
         keep_channels(s, i);
     }
-    forward_op(s, i);
+    mt_window_t w = mt_operand_window(s->model, i, p, s->classes);
+    const int8_t *x[2] = {mt_arena_at(s, p->in[0]), mt_arena_at(s, p->in[1])};
+    forward_window(s, i, &w, x, mt_arena_at(s, p->out));
     const mt_op_t *op = &s->model->ops[i];
     if (p->flags & MT_F_MASK_BITS && op->activation != MT_ACT_RANGE) {
         mt_clamp_mask_t mask = mt_operand_mask(op);

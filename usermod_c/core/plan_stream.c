@@ -1,0 +1,113 @@
+// How many of the first operators run row by row, and how many rows of each tensor that takes.
+#include <string.h>
+
+#include "fixed.h"
+#include "planner.h"
+#include "stream.h"
+
+// Operators that could: frozen, without a gradient.
+static uint32_t most_operators(const planner_t *p) {
+    uint32_t n = 0;
+    while (n < p->n && !(p->plan->ops[n].flags & MT_F_GRAD) && !p->plan->ops[n].channels && mt_stream_can(p->m, n)) {
+        n++;
+    }
+    return n;
+}
+
+// Whether what follows needs of the first `count` operators nothing but the last one's output.
+static bool is_cut(const planner_t *p, uint32_t count) {
+    for (uint32_t i = count; i < p->n; i++) {
+        const mt_op_t *op = &p->m->ops[i];
+        for (uint32_t k = 0; k < mt_input_count(op); k++) {
+            uint16_t producer = p->tensors[p->tensors[op->input[k]].root].producer;
+            if (producer == MT_NO_TENSOR || producer + 1u < count) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+// Runs the first `count` operators without their kernels, input row by input row, and notes the most rows that lie in each output.
+static void count_rows(planner_t *p, uint32_t count, mt_rows_t *rows) {
+    mt_stream_t s = {p->m, p->plan->ops, count, rows};
+    memset(rows, 0, (count + 1) * sizeof(*rows));
+    for (uint32_t i = 0; i < count; i++) {
+        p->plan->ops[i].rows = 0;
+    }
+    while (rows[0].end < p->m->tensors[p->m->input].h) {
+        rows[0].end++;
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (uint32_t i = 0; i < count; i++) {
+                mt_window_t w;
+                int32_t first;
+                if (mt_stream_next(&s, i, &w, &first)) {
+                    uint32_t held = ++rows[i + 1].end - mt_stream_needed(&s, i + 1);
+                    held = held > 0 ? held : 1;
+                    p->plan->ops[i].rows = held > p->plan->ops[i].rows ? (uint16_t)held : p->plan->ops[i].rows;
+                    moved = true;
+                }
+            }
+        }
+    }
+    p->plan->ops[count - 1].rows = 0; // whole
+}
+
+uint32_t mt_row_bytes(const planner_t *p, uint32_t op) {
+    const mt_tensor_t *t = &p->m->tensors[p->m->ops[op].output];
+    return t->w * t->c;
+}
+
+// Bytes live while the first `count` operators run.
+static uint32_t live_bytes(const planner_t *p, uint32_t count) {
+    uint32_t bytes = mt_tensor_size(&p->m->tensors[p->m->input]) + (uint32_t)((count + 1) * sizeof(mt_rows_t)), scratch = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t own = mt_forward_scratch(p, i);
+        scratch = own > scratch ? own : scratch;
+        bytes += i + 1 < count ? p->plan->ops[i].rows * mt_row_bytes(p, i) : mt_tensor_size(&p->m->tensors[p->m->ops[i].output]);
+    }
+    return bytes + scratch;
+}
+
+// Most bytes live from `from` on, in the plan without rows.
+static uint32_t live_after(const planner_t *p, uint16_t from) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < p->buffer_count; i++) { // a maximum is where some buffer starts, or at the beginning
+        uint16_t at = p->buffers[i].start > from ? p->buffers[i].start : from;
+        uint32_t live = 0;
+        for (uint32_t j = 0; j < p->buffer_count; j++) {
+            live += p->buffers[j].start <= at && at <= p->buffers[j].end ? p->buffers[j].size : 0;
+        }
+        most = live > most ? live : most;
+    }
+    return most;
+}
+
+bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows) {
+    uint32_t best = 0, most = most_operators(p);
+    for (uint32_t count = 1; count <= most; count++) {
+        if (!is_cut(p, count)) {
+            continue;
+        }
+        uint32_t after = count < p->n ? live_after(p, mt_forward_time(count)) : 0;
+        if (after >= bound) {
+            continue;
+        }
+        count_rows(p, count, rows);
+        uint32_t live = live_bytes(p, count);
+        live = live > after ? live : after;
+        if (live < bound) {
+            bound = live;
+            best = count;
+        }
+    }
+    p->plan->stream_ops = best;
+    for (uint32_t i = best; i < most; i++) {
+        p->plan->ops[i].rows = 0;
+    }
+    if (best) {
+        count_rows(p, best, rows);
+    }
+    return best > 0;
+}
