@@ -6,10 +6,11 @@
 #include "../scale.h"
 
 #define LANES 16 // channels whose accumulators are kept in registers at once
+#define BLOCK 32 // input channels whose rows are copied aside at once
 #define FOLD_EXTRA 8
 
-static int32_t padded_row_bytes(const mt_window_t *w) {
-    return ((w->out_w - 1) * w->stride_w + w->kernel_w) * w->in_c;
+static int32_t padded_width(const mt_window_t *w) {
+    return (w->out_w - 1) * w->stride_w + w->kernel_w;
 }
 
 static uint32_t kernel_bytes(const mt_window_t *w) {
@@ -17,11 +18,13 @@ static uint32_t kernel_bytes(const mt_window_t *w) {
 }
 
 uint32_t mt_depthwise_forward_scratch(const mt_window_t *w, bool mixed) {
-    return (uint32_t)(w->kernel_h * padded_row_bytes(w)) + (mixed ? kernel_bytes(w) : 0);
+    int32_t block = w->in_c < BLOCK ? w->in_c : BLOCK;
+    return (uint32_t)(w->kernel_h * padded_width(w) * block) + (mixed ? kernel_bytes(w) : 0);
 }
 
 bool mt_depthwise_may_overwrite(const mt_window_t *w) {
-    // output row y ends before the first input row that has not been copied aside yet, and the last one inside the input
+    // an output keeps to its channel's bytes of the pixels; row y ends before the first input row that has not been copied aside yet, and
+    // the last one inside the input
     return w->out_c == w->in_c && w->out_w <= w->in_w && w->out_h <= w->in_h && w->pad_top < w->kernel_h;
 }
 
@@ -41,38 +44,50 @@ static const int8_t *whole_kernel(const mt_depthwise_t *d, int8_t *buffer) {
     return buffer;
 }
 
-static void copy_row(const mt_window_t *w, const int8_t *x, int32_t iy, int8_t *to) {
-    int32_t bytes = padded_row_bytes(w);
+typedef struct { // some input channels, with the rows of them that were copied aside
+    int32_t from, count;
+    int8_t *ring; // [kernel_h][padded_width][count]
+    int32_t row_bytes;
+} block_t;
+
+static void copy_row(const mt_window_t *w, const block_t *b, const int8_t *x, int32_t iy, int8_t *to) {
     if (iy < 0 || iy >= w->in_h) {
-        memset(to, w->in_zero, (size_t)bytes);
+        memset(to, w->in_zero, (size_t)b->row_bytes);
         return;
     }
-    int32_t left = w->pad_left * w->in_c, middle = w->in_w * w->in_c;
-    if (middle > bytes - left) {
-        middle = bytes - left;
+    int32_t left = w->pad_left * b->count, middle = w->in_w * b->count;
+    if (middle > b->row_bytes - left) {
+        middle = b->row_bytes - left;
     }
     memset(to, w->in_zero, (size_t)left);
-    memcpy(to + left, x + iy * w->in_w * w->in_c, (size_t)middle);
-    memset(to + left + middle, w->in_zero, (size_t)(bytes - left - middle));
+    x += iy * w->in_w * w->in_c + b->from;
+    if (b->count == w->in_c) {
+        memcpy(to + left, x, (size_t)middle);
+    } else {
+        for (int32_t at = left; at < left + middle; at += b->count, x += w->in_c) {
+            memcpy(to + at, x, (size_t)b->count);
+        }
+    }
+    memset(to + left + middle, w->in_zero, (size_t)(b->row_bytes - left - middle));
 }
 
 // Output channels [o, o + n), n <= LANES, of one pixel. Its window starts at padded row `top`, byte `column` of each row in the ring.
-static void forward_lanes(const mt_depthwise_t *d, const int8_t *ring, int32_t bytes, int32_t top, int32_t column, const int8_t *kernel,
-    int32_t pixel, int32_t o, int32_t n, int8_t *y) {
+static void forward_lanes(const mt_depthwise_t *d, const block_t *b, int32_t top, int32_t column, const int8_t *kernel, int32_t pixel, int32_t o,
+    int32_t n, int8_t *y) {
     const mt_window_t *w = &d->window;
     int32_t acc[LANES];
     for (int32_t j = 0; j < n; j++) {
         acc[j] = mt_channel_start(&d->channels, o + j);
     }
     for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-        const int8_t *x = ring + (top + ky) % w->kernel_h * bytes + column;
+        const int8_t *x = b->ring + (top + ky) % w->kernel_h * b->row_bytes + column;
         const int8_t *k = kernel + ky * w->kernel_w * w->out_c + o;
-        for (int32_t kx = 0; kx < w->kernel_w; kx++, x += w->in_c, k += w->out_c) {
+        for (int32_t kx = 0; kx < w->kernel_w; kx++, x += b->count, k += w->out_c) {
             if (d->multiplier == 1) {
-                mt_multiply_add(acc, x + o, k, n);
+                mt_multiply_add(acc, x + (o - b->from), k, n);
             } else {
                 for (int32_t j = 0; j < n; j++) {
-                    acc[j] += x[(o + j) / d->multiplier] * k[j];
+                    acc[j] += x[(o + j) / d->multiplier - b->from] * k[j];
                 }
             }
         }
@@ -82,28 +97,37 @@ static void forward_lanes(const mt_depthwise_t *d, const int8_t *ring, int32_t b
     }
 }
 
-void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, void *scratch) {
+static void forward_block(const mt_depthwise_t *d, const block_t *b, const int8_t *kernel, const int8_t *x, int8_t *y) {
     const mt_window_t *w = &d->window;
-    int32_t bytes = padded_row_bytes(w), copied = 0; // input rows below this, counted from the padding's top, are in the ring
-    int8_t *ring = scratch;
-    if (d->mask) {
-        memset(d->mask, 0, (size_t)(w->out_h * w->out_w * w->out_c + 7) / 8);
-    }
-    const int8_t *kernel = whole_kernel(d, ring + w->kernel_h * bytes);
+    int32_t copied = 0, end = (b->from + b->count) * d->multiplier; // input rows below `copied`, counted from the padding's top, are in the ring
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         int32_t top = oy * w->stride_h;
         if (copied < top) {
             copied = top;
         }
         for (; copied < top + w->kernel_h; copied++) {
-            copy_row(w, x, copied - w->pad_top, ring + copied % w->kernel_h * bytes);
+            copy_row(w, b, x, copied - w->pad_top, b->ring + copied % w->kernel_h * b->row_bytes);
         }
         for (int32_t ox = 0; ox < w->out_w; ox++) {
-            for (int32_t o = 0; o < w->out_c; o += LANES) {
-                int32_t n = w->out_c - o < LANES ? w->out_c - o : LANES;
-                forward_lanes(d, ring, bytes, top, ox * w->stride_w * w->in_c, kernel, oy * w->out_w + ox, o, n, y);
+            for (int32_t o = b->from * d->multiplier; o < end; o += LANES) {
+                int32_t n = end - o < LANES ? end - o : LANES;
+                forward_lanes(d, b, top, ox * w->stride_w * b->count, kernel, oy * w->out_w + ox, o, n, y);
             }
         }
+    }
+}
+
+void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, void *scratch) {
+    const mt_window_t *w = &d->window;
+    if (d->mask) {
+        memset(d->mask, 0, (size_t)(w->out_h * w->out_w * w->out_c + 7) / 8);
+    }
+    block_t b = {.ring = scratch};
+    const int8_t *kernel = whole_kernel(d, b.ring + mt_depthwise_forward_scratch(w, false));
+    for (; b.from < w->in_c; b.from += BLOCK) {
+        b.count = w->in_c - b.from < BLOCK ? w->in_c - b.from : BLOCK;
+        b.row_bytes = padded_width(w) * b.count;
+        forward_block(d, &b, kernel, x, y);
     }
 }
 
