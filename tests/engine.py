@@ -21,6 +21,7 @@ LIBRARY = Path(os.environ.get("MICROTRAIN_ENGINE", REPO / "build/engine/libmicro
 NONE = 0xFFFFFFFF
 CROSS_ENTROPY, MSE = 1, 2
 WIDE_HEAD, WIDE_NONE, WIDE_ALL = range(3)  # which trained weights keep 8 fraction bits
+STREAM_NONE, STREAM_OPERATORS, STREAM_INPUT = range(3)
 REGIONS = 4  # most pieces of an arena
 ALL = -1  # every input channel of a layer
 
@@ -70,7 +71,7 @@ class Scheme(C.Structure):
         ("gradient_bits", C.c_uint32),
         ("regions", C.POINTER(Region)),
         ("region_count", C.c_uint32),
-        ("stream", C.c_bool),
+        ("stream", C.c_int),
     ]
 
 
@@ -106,6 +107,7 @@ class CPlan(C.Structure):
         ("loss", C.c_int), ("new_classes", C.c_uint32), ("gradient_bits", C.c_uint32),
         ("regions", Region * REGIONS), ("region_start", C.c_uint32 * REGIONS),
         ("region_count", C.c_uint32), ("stream_ops", C.c_uint32), ("stream", C.c_uint32),
+        ("input_rows", C.c_uint32),
     ]  # fmt: skip
 
 
@@ -118,6 +120,7 @@ class LayerInfo(C.Structure):
     ] + [("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64)]  # fmt: skip
 
 
+SOURCE = C.CFUNCTYPE(None, C.c_void_p, C.c_void_p, C.c_uint32)
 TAP = C.CFUNCTYPE(
     None, C.c_void_p, C.c_uint32, C.c_int, C.c_uint32, C.POINTER(C.c_int32), C.c_uint32, C.c_int
 )
@@ -133,7 +136,8 @@ class CSession(C.Structure):
         ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
         ("input", C.c_uint32), ("classes", C.c_uint32), ("stream", C.c_uint32),
-        ("stream_ops", C.c_uint16), ("lr_mantissa", C.c_int32),
+        ("stream_ops", C.c_uint16), ("input_rows", C.c_uint16), ("source", C.c_void_p),
+        ("source_context", C.c_void_p), ("lr_mantissa", C.c_int32),
         ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
         ("gradient_bits", C.c_uint8), ("exact_shifts", C.c_bool),
     ]  # fmt: skip
@@ -153,6 +157,7 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_set_lr", C.c_int, (pointer, C.c_float)),
         ("mt_session_input", pointer, (pointer,)),
         ("mt_session_forward", None, (pointer,)),
+        ("mt_session_set_source", None, (pointer, SOURCE, pointer)),
         ("mt_session_output", pointer, (pointer,)),
         ("mt_session_argmax", C.c_uint32, (pointer,)),
         ("mt_session_cross_entropy", C.c_int, (pointer, C.c_uint32, pointer)),
@@ -236,7 +241,7 @@ class Plan:
         wide: int = WIDE_HEAD,
         gradient_bits: int = 8,
         regions: Sequence[int] = (),
-        stream: bool = False,
+        stream: int = STREAM_NONE,
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -324,7 +329,18 @@ class Session:
     def set_input(self, x: NDArray[np.int8]) -> None:
         data = np.ascontiguousarray(x, np.int8)
         assert data.size == int(np.prod(self.input_shape)), (data.shape, self.input_shape)
-        C.memmove(LIB.mt_session_input(self.pointer), data.ctypes.data, data.size)
+        if not self.plan.c.input_rows:
+            C.memmove(LIB.mt_session_input(self.pointer), data.ctypes.data, data.size)
+            return
+        done = 0
+
+        def write_row(_: object, row: int, size: int) -> None:
+            nonlocal done
+            C.memmove(row, data.ctypes.data + done, size)
+            done = (done + size) % data.size
+
+        self._source = SOURCE(write_row)
+        LIB.mt_session_set_source(self.pointer, self._source, None)
 
     def forward(self, x: NDArray[np.int8]) -> NDArray[Any]:
         self.set_input(x)

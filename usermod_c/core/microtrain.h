@@ -15,7 +15,7 @@
 #define MT_NO_TENSOR 0xFFFFu
 #define MT_ALIGN 8 // bytes, of every buffer in the block
 #define MT_REGIONS 4 // most pieces that an arena may consist of
-#define MT_SESSION_BYTES 192 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
+#define MT_SESSION_BYTES 256 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
 
 enum mt_code {
     MT_OK = 0,
@@ -115,6 +115,12 @@ enum mt_wide { // which trained weights keep 8 fraction bits, one byte each
     MT_WIDE_ALL,
 };
 
+enum mt_stream_kind { // what may run row by row where that makes the arena smaller: the same bytes, and no operation is done twice
+    MT_STREAM_NONE,
+    MT_STREAM_OPERATORS, // frozen operators at the beginning
+    MT_STREAM_INPUT, // and the sample comes from a source, row by row
+};
+
 enum mt_loss_kind { MT_LOSS_NONE, MT_LOSS_CROSS_ENTROPY, MT_LOSS_MSE };
 
 typedef struct { // what is trained of one operator
@@ -136,7 +142,7 @@ typedef struct {
     uint32_t gradient_bits; // of a gradient: 8 in a byte, or 12 in two; 0 means 8
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
-    bool stream; // frozen first operators may run row by row, where that makes the arena smaller; same bytes, no more work
+    enum mt_stream_kind stream;
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -205,6 +211,7 @@ typedef struct {
     uint32_t region_count;
     uint32_t stream_ops; // the first operators, which run row by row
     uint32_t stream; // arena offset of the rows that are there
+    uint32_t input_rows; // of the sample that the arena holds; 0: all
 } mt_plan_t;
 
 typedef struct { // of one operator, for reports
@@ -229,6 +236,9 @@ typedef struct { // rule R7 of the gradient shift, one an input gradient
 // The real gradient is g[i] * 2^exponent * input scale (weights), g[0] * 2^exponent (bias).
 typedef void (*mt_tap_t)(void *context, uint32_t op, int kind, uint32_t channel, const int32_t *g, uint32_t n, int exponent);
 
+// Writes the sample's next row; called for all of them, in order, in every forward pass.
+typedef void (*mt_row_source_t)(void *context, int8_t *row, uint32_t bytes);
+
 typedef struct {
     const mt_model_t *model;
     uint8_t *block;
@@ -243,7 +253,9 @@ typedef struct {
     mt_tap_t tap;
     void *tap_context;
     uint32_t state_bytes, total_bytes, run_count, output, grad_top, loss_scratch, input, classes, stream;
-    uint16_t stream_ops;
+    uint16_t stream_ops, input_rows;
+    mt_row_source_t source;
+    void *source_context;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     int16_t lr_exponent;
     uint8_t loss, logits, gradient_bits;
@@ -257,6 +269,8 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
 int mt_session_set_lr(mt_session_t *s, float lr);
 // The int8 input sample, h*w*c bytes. Operators may overwrite it: write it before every forward pass.
 int8_t *mt_session_input(mt_session_t *s);
+// Where the sample comes from if the plan has input_rows: instead of mt_session_input.
+void mt_session_set_source(mt_session_t *s, mt_row_source_t source, void *context);
 // Runs the network. Afterwards mt_session_output holds the logits (int32 Q16, `logits` set) or the int8 output.
 void mt_session_forward(mt_session_t *s);
 const void *mt_session_output(const mt_session_t *s);

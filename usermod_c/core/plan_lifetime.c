@@ -215,7 +215,8 @@ static void plan_forward(planner_t *p) {
     }
     mt_root_of(p, p->m->ops[p->n - 1].output)->last_use = mt_loss_time(p);
     tensor_state_t *input = mt_root_of(p, p->m->input);
-    input->buffer = mt_add_buffer(p, mt_tensor_size(&p->m->tensors[p->m->input]), 0, 0);
+    uint16_t arrives = p->plan->input_rows ? starts(p, 0) : 0;
+    input->buffer = mt_add_buffer(p, mt_rows_bytes(p, p->m->input, p->plan->input_rows), arrives, arrives);
     if (p->plan->stream_ops) {
         plan_stream_buffers(p);
     }
@@ -231,10 +232,7 @@ static void plan_forward(planner_t *p) {
             continue;
         }
         bool logits = p->plan->ops[i].flags & MT_F_LOGITS;
-        uint32_t size = logits ? p->classes * 4 : mt_tensor_size(&p->m->tensors[op->output]);
-        if (p->plan->ops[i].rows) {
-            size = p->plan->ops[i].rows * mt_row_bytes(p, i);
-        }
+        uint32_t size = logits ? p->classes * 4 : mt_rows_bytes(p, op->output, p->plan->ops[i].rows);
         uint16_t source = overwritable_input(p, i);
         if (source == MT_NO_TENSOR) {
             out->buffer = mt_add_buffer(p, size, starts(p, i), ends(p, i));

@@ -29,14 +29,17 @@ static bool is_cut(const planner_t *p, uint32_t count) {
 }
 
 // Runs the first `count` operators without their kernels, input row by input row, and notes the most rows that lie in each output.
-static void count_rows(planner_t *p, uint32_t count, mt_rows_t *rows) {
+// Returns those of the input.
+static uint32_t count_rows(planner_t *p, uint32_t count, mt_rows_t *rows) {
     mt_stream_t s = {p->m, p->plan->ops, count, rows};
     memset(rows, 0, (count + 1) * sizeof(*rows));
     for (uint32_t i = 0; i < count; i++) {
         p->plan->ops[i].rows = 0;
     }
+    uint32_t input_rows = 0;
     while (rows[0].end < p->m->tensors[p->m->input].h) {
-        rows[0].end++;
+        uint32_t held = ++rows[0].end - mt_stream_needed(&s, 0);
+        input_rows = held > input_rows ? held : input_rows;
         for (bool moved = true; moved;) {
             moved = false;
             for (uint32_t i = 0; i < count; i++) {
@@ -52,20 +55,21 @@ static void count_rows(planner_t *p, uint32_t count, mt_rows_t *rows) {
         }
     }
     p->plan->ops[count - 1].rows = 0; // whole
+    return input_rows;
 }
 
-uint32_t mt_row_bytes(const planner_t *p, uint32_t op) {
-    const mt_tensor_t *t = &p->m->tensors[p->m->ops[op].output];
-    return t->w * t->c;
+uint32_t mt_rows_bytes(const planner_t *p, uint16_t tensor, uint32_t rows) {
+    const mt_tensor_t *t = &p->m->tensors[tensor];
+    return (rows ? rows : t->h) * t->w * t->c;
 }
 
-// Bytes live while the first `count` operators run.
+// Bytes live while the first `count` operators run, besides the input.
 static uint32_t live_bytes(const planner_t *p, uint32_t count) {
-    uint32_t bytes = mt_tensor_size(&p->m->tensors[p->m->input]) + (uint32_t)((count + 1) * sizeof(mt_rows_t)), scratch = 0;
+    uint32_t bytes = (uint32_t)((count + 1) * sizeof(mt_rows_t)), scratch = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t own = mt_forward_scratch(p, i);
         scratch = own > scratch ? own : scratch;
-        bytes += i + 1 < count ? p->plan->ops[i].rows * mt_row_bytes(p, i) : mt_tensor_size(&p->m->tensors[p->m->ops[i].output]);
+        bytes += mt_rows_bytes(p, p->m->ops[i].output, p->plan->ops[i].rows);
     }
     return bytes + scratch;
 }
@@ -86,28 +90,30 @@ static uint32_t live_after(const planner_t *p, uint16_t from) {
 
 bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows) {
     uint32_t best = 0, most = most_operators(p);
+    bool by_rows = false;
     for (uint32_t count = 1; count <= most; count++) {
-        if (!is_cut(p, count)) {
-            continue;
-        }
-        uint32_t after = count < p->n ? live_after(p, mt_forward_time(count)) : 0;
+        uint32_t after = is_cut(p, count) && count < p->n ? live_after(p, mt_forward_time(count)) : bound;
         if (after >= bound) {
             continue;
         }
-        count_rows(p, count, rows);
-        uint32_t live = live_bytes(p, count);
-        live = live > after ? live : after;
-        if (live < bound) {
-            bound = live;
-            best = count;
+        uint32_t input_rows = count_rows(p, count, rows);
+        for (int k = MT_STREAM_OPERATORS; k <= (int)p->scheme->stream; k++) {
+            uint32_t live = live_bytes(p, count) + mt_rows_bytes(p, p->m->input, k == MT_STREAM_INPUT ? input_rows : 0);
+            live = live > after ? live : after;
+            if (live < bound) {
+                bound = live;
+                best = count;
+                by_rows = k == MT_STREAM_INPUT;
+            }
         }
     }
-    p->plan->stream_ops = best;
     for (uint32_t i = best; i < most; i++) {
         p->plan->ops[i].rows = 0;
     }
+    p->plan->stream_ops = best;
     if (best) {
-        count_rows(p, best, rows);
+        uint32_t input_rows = count_rows(p, best, rows);
+        p->plan->input_rows = by_rows ? input_rows : 0;
     }
     return best > 0;
 }

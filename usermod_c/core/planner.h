@@ -76,7 +76,7 @@ void mt_plan_lifetimes(planner_t *p);
 uint32_t mt_forward_scratch(const planner_t *p, uint32_t op);
 // plan_stream.c: given a plan without rows and its lower bound, finds plan->stream_ops and the rows of their outputs; whether any. `rows` is scratch, one more than operators.
 bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows);
-// Bytes of one row of the output.
-uint32_t mt_row_bytes(const planner_t *p, uint32_t op);
+// Bytes of `rows` rows of a tensor; 0: of all.
+uint32_t mt_rows_bytes(const planner_t *p, uint16_t tensor, uint32_t rows);
 
 #endif // MT_PLANNER_H

@@ -18,6 +18,11 @@ int8_t *mt_session_input(mt_session_t *s) {
     return mt_arena_at(s, s->input);
 }
 
+void mt_session_set_source(mt_session_t *s, mt_row_source_t source, void *context) {
+    s->source = source;
+    s->source_context = context;
+}
+
 const void *mt_session_output(const mt_session_t *s) {
     return mt_arena_at(s, s->output);
 }
@@ -107,34 +112,41 @@ static void forward_window(const mt_session_t *s, uint32_t index, const mt_windo
 
 // ---- forward, row by row ----
 
-// Where a row of entry `entry` of the stream lies.
+static int32_t row_bytes(const mt_session_t *s, uint32_t entry) {
+    const mt_tensor_t *t = &s->model->tensors[entry ? s->model->ops[entry - 1].output : s->model->input];
+    return (int32_t)(t->w * t->c);
+}
+
+// Where a row of an entry of the stream lies.
 static int8_t *row_at(const mt_session_t *s, const mt_stream_t *stream, uint32_t entry, int32_t row) {
-    uint16_t tensor = entry ? s->model->ops[entry - 1].output : s->model->input;
-    const mt_tensor_t *t = &s->model->tensors[tensor];
     int8_t *memory = mt_arena_at(s, entry ? s->ops[entry - 1].out : s->input);
-    return memory + (row - stream->rows[entry].first) * (int32_t)(t->w * t->c);
+    return memory + (row - stream->rows[entry].first) * row_bytes(s, entry);
+}
+
+// Where the next row of an entry goes. Where its memory, `capacity` rows, is full, what nothing needs any more makes room.
+static int8_t *next_row(const mt_session_t *s, const mt_stream_t *stream, uint32_t entry, uint32_t capacity) {
+    mt_rows_t *rows = &stream->rows[entry];
+    if (capacity && (uint32_t)rows->end - rows->first == capacity) {
+        uint16_t kept = (uint16_t)mt_stream_needed(stream, entry);
+        memmove(row_at(s, stream, entry, rows->first), row_at(s, stream, entry, kept), (size_t)((rows->end - kept) * row_bytes(s, entry)));
+        rows->first = kept;
+    }
+    return row_at(s, stream, entry, rows->end);
 }
 
 // Makes one row of the operator's output, if it can.
 static bool forward_row(const mt_session_t *s, const mt_stream_t *stream, uint32_t index) {
-    mt_rows_t *out = &stream->rows[index + 1];
     mt_window_t w;
     int32_t first;
     if (!mt_stream_next(stream, index, &w, &first)) {
         return false;
     }
-    if (s->ops[index].rows && out->end - out->first == s->ops[index].rows) { // full: what nothing needs any more makes room
-        uint16_t kept = (uint16_t)mt_stream_needed(stream, index + 1);
-        const int8_t *from = row_at(s, stream, index + 1, kept), *end = row_at(s, stream, index + 1, out->end);
-        memmove(row_at(s, stream, index + 1, out->first), from, (size_t)(end - from));
-        out->first = kept;
-    }
     const int8_t *x[2] = {NULL, NULL};
     for (uint32_t k = 0; k < (s->model->ops[index].kind == MT_ADD ? 2u : 1u); k++) {
         x[k] = row_at(s, stream, mt_stream_source(stream, index, k), first);
     }
-    forward_window(s, index, &w, x, row_at(s, stream, index + 1, out->end));
-    out->end++;
+    forward_window(s, index, &w, x, next_row(s, stream, index + 1, s->ops[index].rows));
+    stream->rows[index + 1].end++;
     return true;
 }
 
@@ -142,6 +154,9 @@ static void forward_stream(const mt_session_t *s) {
     mt_stream_t stream = {s->model, s->ops, s->stream_ops, mt_arena_at(s, s->stream)};
     memset(stream.rows, 0, (s->stream_ops + 1u) * sizeof(mt_rows_t));
     while (stream.rows[0].end < s->model->tensors[s->model->input].h) {
+        if (s->input_rows) {
+            s->source(s->source_context, next_row(s, &stream, 0, s->input_rows), (uint32_t)row_bytes(s, 0));
+        }
         stream.rows[0].end++;
         for (bool moved = true; moved;) {
             moved = false;

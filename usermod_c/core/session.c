@@ -119,7 +119,7 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
     *s = (mt_session_t) {
         .model = model, .block = block, .total_bytes = info->total_bytes, .state_bytes = info->state_bytes, .run_count = n,
         .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input, .stream = plan->stream,
-        .stream_ops = (uint16_t)plan->stream_ops,
+        .stream_ops = (uint16_t)plan->stream_ops, .input_rows = (uint16_t)plan->input_rows,
         .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
     };
     s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));

@@ -6,7 +6,8 @@
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 64
-#define TILE 8 // input pixels of one row whose gradient is accumulated at once
+#define TILE 8 // most input pixels of one row whose gradient is accumulated at once
+#define TILE_BYTES 4096 // of their accumulators
 
 static int32_t min32(int32_t a, int32_t b) {
     return a < b ? a : b;
@@ -98,19 +99,23 @@ static void columns_meeting(const mt_window_t *w, int32_t x0, int32_t x1, int32_
     *end = min32(w->out_w, (x1 - 1 + w->pad_left) / w->stride_w + 1);
 }
 
+static int32_t tile_width(const mt_window_t *w) {
+    return min32(w->in_w, mt_clamp(TILE_BYTES / 4 / w->in_c, 1, TILE));
+}
+
 static int32_t most_columns(const mt_window_t *w) {
-    return min32(w->out_w, (min32(TILE, w->in_w) + w->kernel_w - 2) / w->stride_w + 1);
+    return min32(w->out_w, (tile_width(w) + w->kernel_w - 2) / w->stride_w + 1);
 }
 
 typedef struct {
-    int32_t *acc; // [TILE][in_c]
+    int32_t *acc; // [tile_width][in_c]
     int16_t *multipliers; // [out_c]
     int16_t *folded; // [columns][out_c]
     int8_t *row_buffer; // [kernel_w][in_c]
 } backward_scratch_t;
 
 static uint32_t split_scratch(const mt_window_t *w, void *scratch, backward_scratch_t *s) {
-    uint32_t acc = (uint32_t)(min32(TILE, w->in_w) * w->in_c) * 4, multipliers = (uint32_t)w->out_c * 2;
+    uint32_t acc = (uint32_t)(tile_width(w) * w->in_c) * 4, multipliers = (uint32_t)w->out_c * 2;
     uint32_t folded = (uint32_t)(most_columns(w) * w->out_c) * 2;
     if (s) {
         uint8_t *p = scratch;
@@ -174,8 +179,8 @@ MT_HOT void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out
         s.multipliers[o] = mt_fold_multiplier(ch->scale[o], ch->scale_exponent);
     }
     for (int32_t iy = 0; iy < w->in_h; iy++) {
-        for (int32_t x0 = 0; x0 < w->in_w; x0 += TILE) {
-            int32_t x1 = min32(x0 + TILE, w->in_w), n = (x1 - x0) * w->in_c;
+        for (int32_t x0 = 0, tile = tile_width(w); x0 < w->in_w; x0 += tile) {
+            int32_t x1 = min32(x0 + tile, w->in_w), n = (x1 - x0) * w->in_c;
             memset(s.acc, 0, (size_t)n * 4);
             for (int32_t ky = 0; ky < w->kernel_h; ky++) {
                 int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h);

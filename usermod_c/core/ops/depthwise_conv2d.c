@@ -7,6 +7,7 @@
 
 #define LANES 16 // channels whose accumulators are kept in registers at once
 #define BLOCK 32 // input channels whose rows are copied aside at once
+#define GRADIENT_BLOCK 64 // input channels whose gradient is accumulated at once
 #define FOLD_EXTRA 8
 
 static int32_t padded_width(const mt_window_t *w) {
@@ -133,50 +134,67 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
 
 // ---- input gradient ----
 
+static int32_t gradient_block(const mt_window_t *w) {
+    return w->in_c < GRADIENT_BLOCK ? w->in_c : GRADIENT_BLOCK;
+}
+
 uint32_t mt_depthwise_backward_input_scratch(const mt_window_t *w, bool mixed) {
-    return (uint32_t)(w->out_c * 4 + w->in_c * 4 + w->out_c * 2) + (mixed ? kernel_bytes(w) : 0);
+    int32_t block = gradient_block(w);
+    return (uint32_t)(block * (w->out_c / w->in_c) * 4 + block * 4 + w->out_c * 2) + (mixed ? kernel_bytes(w) : 0);
+}
+
+// acc[0..n): gradient of input channels [from, from + n) of pixel (iy, ix).
+static void gradient_of_pixel(const mt_depthwise_gradient_t *g, int32_t iy, int32_t ix, int32_t from, int32_t n, const int8_t *kernel,
+    const int16_t *multipliers, int32_t *sums, int32_t *acc) {
+    const mt_depthwise_t *d = g->depthwise;
+    const mt_window_t *w = &d->window;
+    int32_t outputs = n * d->multiplier, o = from * d->multiplier;
+    memset(sums, 0, (size_t)outputs * 4);
+    for (int32_t ky = 0; ky < w->kernel_h; ky++) {
+        int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h);
+        if (oy < 0) {
+            continue;
+        }
+        for (int32_t kx = 0; kx < w->kernel_w; kx++) {
+            int32_t ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
+            if (ox < 0) {
+                continue;
+            }
+            int32_t at = (oy * w->out_w + ox) * w->out_c + o;
+            const int8_t *k = kernel + (ky * w->kernel_w + kx) * w->out_c + o;
+            if (g->q.wide) {
+                mt_multiply_add_wide(sums, (const int16_t *)g->q.data + at, k, outputs);
+            } else {
+                mt_multiply_add(sums, (const int8_t *)g->q.data + at, k, outputs);
+            }
+        }
+    }
+    for (int32_t i = 0; i < n; i++) {
+        int64_t a = 0;
+        for (int32_t j = 0; j < d->multiplier; j++, o++) {
+            a += (int64_t)*sums++ * multipliers[o];
+        }
+        acc[i] = mt_clamp64(mt_round_shift(a, 15 - FOLD_EXTRA), -INT32_MAX, INT32_MAX);
+    }
 }
 
 MT_HOT void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_depthwise_gradient_t *g = context;
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
-    int32_t *sums = g->scratch, *acc = sums + w->out_c;
-    int16_t *multipliers = (int16_t *)(acc + w->in_c);
+    int32_t block = gradient_block(w), *sums = g->scratch, *acc = sums + block * d->multiplier;
+    int16_t *multipliers = (int16_t *)(acc + block);
     const int8_t *kernel = whole_kernel(d, (int8_t *)(multipliers + w->out_c));
     for (int32_t o = 0; o < w->out_c; o++) {
         multipliers[o] = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
     }
     for (int32_t iy = 0; iy < w->in_h; iy++) {
         for (int32_t ix = 0; ix < w->in_w; ix++) {
-            memset(sums, 0, (size_t)w->out_c * 4);
-            for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-                int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h);
-                if (oy < 0) {
-                    continue;
-                }
-                for (int32_t kx = 0; kx < w->kernel_w; kx++) {
-                    int32_t ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
-                    if (ox < 0) {
-                        continue;
-                    }
-                    int32_t at = (oy * w->out_w + ox) * w->out_c;
-                    const int8_t *k = kernel + (ky * w->kernel_w + kx) * w->out_c;
-                    if (g->q.wide) {
-                        mt_multiply_add_wide(sums, (const int16_t *)g->q.data + at, k, w->out_c);
-                    } else {
-                        mt_multiply_add(sums, (const int8_t *)g->q.data + at, k, w->out_c);
-                    }
-                }
+            for (int32_t from = 0; from < w->in_c; from += block) {
+                int32_t n = w->in_c - from < block ? w->in_c - from : block;
+                gradient_of_pixel(g, iy, ix, from, n, kernel, multipliers, sums, acc);
+                mt_gradient_store(out, acc, (size_t)((iy * w->in_w + ix) * w->in_c + from), (size_t)n);
             }
-            for (int32_t i = 0, o = 0; i < w->in_c; i++) {
-                int64_t a = 0;
-                for (int32_t j = 0; j < d->multiplier; j++, o++) {
-                    a += (int64_t)sums[o] * multipliers[o];
-                }
-                acc[i] = mt_clamp64(mt_round_shift(a, 15 - FOLD_EXTRA), -INT32_MAX, INT32_MAX);
-            }
-            mt_gradient_store(out, acc, (size_t)((iy * w->in_w + ix) * w->in_c), (size_t)w->in_c);
         }
     }
 }
