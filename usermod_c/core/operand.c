@@ -3,6 +3,8 @@
 #include "fixed.h"
 #include "scale.h"
 
+#define SUMMED_PIXELS 16
+
 uint32_t mt_operand_rows(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p, uint32_t classes) {
     return p->flags & MT_F_NEW ? classes : m->tensors[m->ops[op].output].c;
 }
@@ -57,7 +59,9 @@ mt_state_layout_t mt_operand_layout(const mt_model_t *m, uint32_t index, const m
     l.master = take(&l.state_bytes, p->flags & MT_F_BIAS ? rows * 4 : 0);
     l.weights = take(&l.state_bytes, l.trained_weights);
     l.fraction = take(&l.state_bytes, p->flags & MT_F_WIDE ? l.trained_weights : 0);
-    l.zero_sum = take(&l.derived_bytes, p->channels ? rows * 4 : 0);
+    // Where an output row has many pixels, summing its weights anew costs less than its memory is worth.
+    bool few = op->kind != MT_DEPTHWISE_CONV2D && w.out_h * w.out_w < SUMMED_PIXELS;
+    l.zero_sum = take(&l.derived_bytes, p->channels && few ? rows * 4 : 0);
     l.mult = take(&l.derived_bytes, head ? rows * 4 : 0);
     l.shift = take(&l.derived_bytes, head ? rows : 0);
     return l;
@@ -85,7 +89,7 @@ static mt_conv_t operand(const mt_session_t *s, uint32_t index, const mt_state_l
     if (p->channels) {
         c.weights.trained = (int8_t *)(state + l->weights);
         c.weights.channels = p->list == MT_NONE ? NULL : s->lists + p->list;
-        c.channels.zero_sum = (int32_t *)(derived + l->zero_sum);
+        c.channels.zero_sum = l->mult > l->zero_sum ? (int32_t *)(derived + l->zero_sum) : NULL;
     }
     if (p->flags & MT_F_WIDE) {
         c.weights.fraction = (int8_t *)(state + l->fraction);

@@ -179,20 +179,6 @@ static void refresh_rows(const mt_weights_t *w, const mt_window_t *window, int32
     }
 }
 
-static void refresh_depthwise(const mt_depthwise_t *d) {
-    const mt_weights_t *w = &d->weights;
-    for (int32_t o = 0; o < w->in_c; o++) { // as the image has it
-        d->channels.zero_sum[o] = d->channels.fold[o] - d->channels.bias[o];
-    }
-    for (int32_t j = 0; j < w->count; j++) {
-        int32_t o = mt_weights_channel(w, j / d->multiplier) * d->multiplier + j % d->multiplier, sum = 0;
-        for (int32_t t = 0; t < w->taps; t++) {
-            sum += w->trained[t * w->count + j];
-        }
-        d->channels.zero_sum[o] = -d->window.in_zero * sum;
-    }
-}
-
 // A state may come from a file: whatever it holds, the arithmetic stays defined.
 static void sanitize(mt_session_t *s, uint32_t op, const mt_state_layout_t *l) {
     uint8_t *state = s->state + s->ops[op].state;
@@ -235,10 +221,7 @@ void mt_session_refresh(mt_session_t *s) {
                 refresh_rows(&h.weights, &h.window, h.channels.zero_sum, row_buffer);
             }
             mt_head_refresh(&h, s->model->tensors[s->model->ops[i].input[0]].scale);
-        } else if (p->channels && s->model->ops[i].kind == MT_DEPTHWISE_CONV2D) {
-            mt_depthwise_t d = mt_operand_depthwise(s, i);
-            refresh_depthwise(&d);
-        } else if (p->channels) {
+        } else if (l.mult > l.zero_sum) {
             mt_conv_t c = mt_operand_conv(s, i);
             refresh_rows(&c.weights, &c.window, c.channels.zero_sum, row_buffer);
         }

@@ -48,12 +48,13 @@ static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t
     const mt_window_t *w = &c->window;
     const mt_channels_t *ch = &c->channels;
     int32_t rows = min32(4, w->out_c - o);
+    bool changing = c->weights.trained && !ch->zero_sum;
     const int8_t *weights[4];
     int32_t start[4], mult[4], shift[4];
     for (int32_t j = 0; j < 4; j++) {
         int32_t r = o + min32(j, rows - 1);
         weights[j] = j < rows ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * k) : weights[0];
-        start[j] = mt_channel_start(ch, r);
+        start[j] = changing ? mt_channel_bias(ch, r) - w->in_zero * mt_sum(weights[j], k) : mt_channel_start(ch, r);
         mult[j] = ch->mult[r];
         shift[j] = ch->shift[r];
     }
@@ -240,7 +241,9 @@ MT_HOT void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const 
         int32_t moved;
         mt_update_weights(u, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
             &moved);
-        c->channels.zero_sum[o] -= c->window.in_zero * moved;
+        if (c->channels.zero_sum) {
+            c->channels.zero_sum[o] -= c->window.in_zero * moved;
+        }
     }
 }
 

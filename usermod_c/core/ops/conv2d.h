@@ -17,7 +17,7 @@ typedef struct { // shapes and clamp of a windowed operator
 typedef struct { // per output channel
     const int32_t *bias, *fold; // image; NULL for a new head
     int32_t *master; // trained bias, MT_BIAS_FRACTION bits, or NULL
-    int32_t *zero_sum; // minus input zero point times sum of weights, kept current where weights are trained, or NULL
+    int32_t *zero_sum; // of trained weights with few output pixels: minus input zero point times their sum, kept current; or NULL
     const int32_t *mult;
     const int8_t *shift;
     const float *scale; // weight scale
@@ -42,11 +42,15 @@ static inline int8_t mt_channel_finish(const mt_window_t *w, uint8_t *mask, int3
     return (int8_t)(clamped + w->out_zero);
 }
 
-// Accumulator of output channel c before the first product: bias with the input's zero point folded in.
-static inline int32_t mt_channel_start(const mt_channels_t *c, int32_t i) {
+// Bias of output channel i.
+static inline int32_t mt_channel_bias(const mt_channels_t *c, int32_t i) {
     int32_t frozen = c->bias ? c->bias[i] : 0;
-    int32_t bias = c->master ? mt_bias_value(c->master[i], frozen) : frozen;
-    return bias + (c->zero_sum ? c->zero_sum[i] : c->fold[i] - frozen);
+    return c->master ? mt_bias_value(c->master[i], frozen) : frozen;
+}
+
+// Accumulator of output channel i before the first product: bias with the input's zero point folded in; of frozen weights, or with zero_sum.
+static inline int32_t mt_channel_start(const mt_channels_t *c, int32_t i) {
+    return mt_channel_bias(c, i) + (c->zero_sum ? c->zero_sum[i] : c->fold[i] - (c->bias ? c->bias[i] : 0));
 }
 
 // Output along one axis whose window meets input `at` with its tap `tap`, or -1. Backward passes walk the windows of an input with it.

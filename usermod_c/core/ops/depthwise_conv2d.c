@@ -18,9 +18,13 @@ static uint32_t kernel_bytes(const mt_window_t *w) {
     return (uint32_t)(w->kernel_h * w->kernel_w * w->out_c);
 }
 
+static int32_t forward_block_size(const mt_window_t *w) {
+    return w->in_c < BLOCK ? w->in_c : BLOCK;
+}
+
 uint32_t mt_depthwise_forward_scratch(const mt_window_t *w, bool mixed) {
-    int32_t block = w->in_c < BLOCK ? w->in_c : BLOCK;
-    return (uint32_t)(w->kernel_h * padded_width(w) * block) + (mixed ? kernel_bytes(w) : 0);
+    int32_t block = forward_block_size(w);
+    return (uint32_t)(block * (w->out_c / w->in_c) * 4 + w->kernel_h * padded_width(w) * block) + (mixed ? kernel_bytes(w) : 0);
 }
 
 bool mt_depthwise_may_overwrite(const mt_window_t *w) {
@@ -47,6 +51,7 @@ static const int8_t *whole_kernel(const mt_depthwise_t *d, int8_t *buffer) {
 
 typedef struct { // some input channels, with the rows of them that were copied aside
     int32_t from, count;
+    int32_t *start; // of the accumulators of their outputs
     int8_t *ring; // [kernel_h][padded_width][count]
     int32_t row_bytes;
 } block_t;
@@ -78,7 +83,7 @@ static void forward_lanes(const mt_depthwise_t *d, const block_t *b, int32_t top
     const mt_window_t *w = &d->window;
     int32_t acc[LANES];
     for (int32_t j = 0; j < n; j++) {
-        acc[j] = mt_channel_start(&d->channels, o + j);
+        acc[j] = b->start[o - b->from * d->multiplier + j];
     }
     for (int32_t ky = 0; ky < w->kernel_h; ky++) {
         const int8_t *x = b->ring + (top + ky) % w->kernel_h * b->row_bytes + column;
@@ -100,17 +105,24 @@ static void forward_lanes(const mt_depthwise_t *d, const block_t *b, int32_t top
 
 static void forward_block(const mt_depthwise_t *d, const block_t *b, const int8_t *kernel, const int8_t *x, int8_t *y) {
     const mt_window_t *w = &d->window;
-    int32_t copied = 0, end = (b->from + b->count) * d->multiplier; // input rows below `copied`, counted from the padding's top, are in the ring
+    int32_t copied = 0, begin = b->from * d->multiplier, end = begin + b->count * d->multiplier;
+    for (int32_t o = begin; o < end; o++) {
+        int32_t sum = 0;
+        for (int32_t t = 0; d->weights.trained && t < d->weights.taps; t++) {
+            sum += kernel[t * w->out_c + o];
+        }
+        b->start[o - begin] = d->weights.trained ? mt_channel_bias(&d->channels, o) - w->in_zero * sum : mt_channel_start(&d->channels, o);
+    }
     for (int32_t oy = 0; oy < w->out_h; oy++) {
         int32_t top = oy * w->stride_h;
         if (copied < top) {
             copied = top;
         }
-        for (; copied < top + w->kernel_h; copied++) {
+        for (; copied < top + w->kernel_h; copied++) { // rows below it, counted from the padding's top, are in the ring
             copy_row(w, b, x, copied - w->pad_top, b->ring + copied % w->kernel_h * b->row_bytes);
         }
         for (int32_t ox = 0; ox < w->out_w; ox++) {
-            for (int32_t o = b->from * d->multiplier; o < end; o += LANES) {
+            for (int32_t o = begin; o < end; o += LANES) {
                 int32_t n = end - o < LANES ? end - o : LANES;
                 forward_lanes(d, b, top, ox * w->stride_w * b->count, kernel, oy * w->out_w + ox, o, n, y);
             }
@@ -123,10 +135,12 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
     if (d->mask) {
         memset(d->mask, 0, (size_t)(w->out_h * w->out_w * w->out_c + 7) / 8);
     }
-    block_t b = {.ring = scratch};
-    const int8_t *kernel = whole_kernel(d, b.ring + mt_depthwise_forward_scratch(w, false));
-    for (; b.from < w->in_c; b.from += BLOCK) {
-        b.count = w->in_c - b.from < BLOCK ? w->in_c - b.from : BLOCK;
+    int32_t block = forward_block_size(w);
+    block_t b = {.start = scratch};
+    b.ring = (int8_t *)(b.start + block * d->multiplier);
+    const int8_t *kernel = whole_kernel(d, (int8_t *)scratch + mt_depthwise_forward_scratch(w, false));
+    for (; b.from < w->in_c; b.from += block) {
+        b.count = w->in_c - b.from < block ? w->in_c - b.from : block;
         b.row_bytes = padded_width(w) * b.count;
         forward_block(d, &b, kernel, x, y);
     }
@@ -140,7 +154,7 @@ static int32_t gradient_block(const mt_window_t *w) {
 
 uint32_t mt_depthwise_backward_input_scratch(const mt_window_t *w, bool mixed) {
     int32_t block = gradient_block(w);
-    return (uint32_t)(block * (w->out_c / w->in_c) * 4 + block * 4 + w->out_c * 2) + (mixed ? kernel_bytes(w) : 0);
+    return (uint32_t)(block * (w->out_c / w->in_c) * 4 + block * 4 + block * (w->out_c / w->in_c) * 2) + (mixed ? kernel_bytes(w) : 0);
 }
 
 // acc[0..n): gradient of input channels [from, from + n) of pixel (iy, ix).
@@ -171,8 +185,8 @@ static void gradient_of_pixel(const mt_depthwise_gradient_t *g, int32_t iy, int3
     }
     for (int32_t i = 0; i < n; i++) {
         int64_t a = 0;
-        for (int32_t j = 0; j < d->multiplier; j++, o++) {
-            a += (int64_t)*sums++ * multipliers[o];
+        for (int32_t j = 0; j < d->multiplier; j++) {
+            a += (int64_t)*sums++ * *multipliers++;
         }
         acc[i] = mt_clamp64(mt_round_shift(a, 15 - FOLD_EXTRA), -INT32_MAX, INT32_MAX);
     }
@@ -184,14 +198,14 @@ MT_HOT void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *
     const mt_window_t *w = &d->window;
     int32_t block = gradient_block(w), *sums = g->scratch, *acc = sums + block * d->multiplier;
     int16_t *multipliers = (int16_t *)(acc + block);
-    const int8_t *kernel = whole_kernel(d, (int8_t *)(multipliers + w->out_c));
-    for (int32_t o = 0; o < w->out_c; o++) {
-        multipliers[o] = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
-    }
-    for (int32_t iy = 0; iy < w->in_h; iy++) {
-        for (int32_t ix = 0; ix < w->in_w; ix++) {
-            for (int32_t from = 0; from < w->in_c; from += block) {
-                int32_t n = w->in_c - from < block ? w->in_c - from : block;
+    const int8_t *kernel = whole_kernel(d, (int8_t *)(multipliers + block * d->multiplier));
+    for (int32_t from = 0; from < w->in_c; from += block) {
+        int32_t n = w->in_c - from < block ? w->in_c - from : block;
+        for (int32_t j = 0, o = from * d->multiplier; j < n * d->multiplier; j++, o++) {
+            multipliers[j] = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
+        }
+        for (int32_t iy = 0; iy < w->in_h; iy++) {
+            for (int32_t ix = 0; ix < w->in_w; ix++) {
                 gradient_of_pixel(g, iy, ix, from, n, kernel, multipliers, sums, acc);
                 mt_gradient_store(out, acc, (size_t)((iy * w->in_w + ix) * w->in_c + from), (size_t)n);
             }
@@ -252,6 +266,5 @@ void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const
                 fraction[t * count] = fraction_column[t];
             }
         }
-        d->channels.zero_sum[o] -= w->in_zero * moved;
     }
 }
