@@ -143,6 +143,17 @@ class CSession(C.Structure):
     ]  # fmt: skip
 
 
+class Augmentation(C.Structure):
+    _fields_ = [
+        ("flip", C.c_bool), ("brightness", C.c_int32), ("right", C.c_int32), ("down", C.c_int32),
+        ("cut_top", C.c_int32), ("cut_left", C.c_int32), ("cut_side", C.c_int32),
+    ]  # fmt: skip
+
+
+class AugmentShape(C.Structure):
+    _fields_ = [("h", C.c_int32), ("w", C.c_int32), ("c", C.c_int32), ("zero_point", C.c_int8)]
+
+
 def load(path: Path = LIBRARY) -> C.CDLL:
     """The library with the argument types of the public functions set."""
     library = C.CDLL(str(path))
@@ -168,8 +179,9 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_backward_op", None, (pointer, C.c_uint32)),
         ("mt_session_state", pointer, (pointer,)),
         ("mt_session_refresh", None, (pointer,)),
-        ("mt_augment", None,
-         (pointer, pointer, C.c_uint32, C.c_uint32, C.c_uint32, C.c_int8)),
+        ("mt_augment_draw", Augmentation, (pointer, pointer)),
+        ("mt_augment_row", None, (pointer, pointer, C.c_int32, pointer)),
+        ("mt_augment_sample", None, (pointer, pointer, pointer)),
         ("mt_session_carry", C.c_int, (pointer, pointer, pointer)),
     ):  # fmt: skip
         function = getattr(library, name)

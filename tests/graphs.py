@@ -257,9 +257,15 @@ class Builder:
         return self._add(Kind.SOFTMAX, (source,), len(self.graph.tensors) - 1, Activation.NONE)
 
 
-def random_graph(rng: np.random.Generator, operators: int, extreme: bool = False) -> Graph:
-    """A chain of random operators with additions and a linear head (sometimes with softmax)."""
-    h, w, c = int(rng.integers(1, 9)), int(rng.integers(1, 9)), int(rng.integers(1, 8))
+def random_graph(
+    rng: np.random.Generator, operators: int, extreme: bool = False, largest: int = 8
+) -> Graph:
+    """A chain of random operators with additions and a linear head (sometimes with softmax).
+
+    largest: height and width of the input, at most.
+    """
+    h, w = int(rng.integers(1, largest + 1)), int(rng.integers(1, largest + 1))
+    c = int(rng.integers(1, 8))
     b = Builder(rng, h, w, c)
     t, earlier = 0, [0]
     acts = [

@@ -1,11 +1,14 @@
-"""Random schemes for random graphs, for the numpy reference and for the engine."""
+"""Schemes for tests: random ones and named ones, for the numpy reference and for the engine."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import engine as E
 import numpy as np
 from reference.training import Layer
 
+from microtrain import scheme
 from microtrain.graph import WEIGHTED, Graph
 
 
@@ -43,3 +46,19 @@ def engine_layers(layers: dict[int, Layer], graph: Graph) -> dict[int, E.Layer]:
             layer.bias, len(layer.channels) if first or whole else layer.channels
         )
     return result
+
+
+def scheme_layers(graph: Graph, reference: str) -> dict[int, E.Layer]:
+    """Of a scheme's name or file, for the engine."""
+    layers = {}
+    for layer in scheme.load_scheme(reference, graph).layers:
+        op = graph.ops[layer.op_index]
+        channels: Any = 0
+        if layer.weights == "all":
+            channels = E.ALL
+        elif layer.weights:
+            channels = list(layer.weights)
+            if len(channels) == scheme.input_channels(graph, op):
+                channels = E.ALL
+        layers[layer.op_index] = E.Layer(layer.bias, channels)
+    return layers

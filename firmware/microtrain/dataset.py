@@ -13,14 +13,15 @@ class Dataset:
 
     `len(data)` samples; `data.read(i, buffer)` fills `buffer` with sample i and returns its label:
     a class index, an array("f") for vector targets, or None, as `kind` says (CLASS_LABELS,
-    VECTOR_LABELS, NO_LABELS). `labels` are all class indices.
+    VECTOR_LABELS, NO_LABELS). `labels` are all class indices. `data.seek(i)` returns the label
+    alone and makes `data.source` what forward() and step() take for sample i, without a buffer.
     Raises ValueError for a damaged file, OSError for one that cannot be read.
     """
 
     def __init__(self, path):
         self.path = path
-        self._file = open(path, "rb")
-        header = self._file.read(64)
+        self.source = open(path, "rb")
+        header = self.source.read(64)
         if len(header) < 64 or header[:4] != b"MTD1":
             raise ValueError("%s: not a data file: it does not start with MTD1" % path)
         f = struct.unpack(HEADER, header)
@@ -33,17 +34,17 @@ class Dataset:
         self._count, self.shape, self.scale, self.zero_point = f[3], (f[4], f[5], f[6]), f[7], f[8]
         self.kind, self._length, labels_at, self._samples_at, meta_at, meta_length, total = f[9:16]
         self.size = f[4] * f[5] * f[6]
-        length = self._file.seek(0, 2)
+        length = self.source.seek(0, 2)
         if length != total or self._samples_at + self._count * self.size > total:
             raise ValueError(
                 "%s: %d B where %d are needed; upload it again" % (path, length, total)
             )
-        self._file.seek(meta_at)
-        self._meta = self._file.read(meta_length)
-        self._file.seek(labels_at)
+        self.source.seek(meta_at)
+        self._meta = self.source.read(meta_length)
+        self.source.seek(labels_at)
         if self.kind == CLASS_LABELS:
             self.labels = array("H", bytes(2 * self._count))
-            self._file.readinto(self.labels)
+            self.source.readinto(self.labels)
         elif self.kind == VECTOR_LABELS:
             self._target = array("f", bytes(4 * self._length))
             self._labels_at = labels_at
@@ -57,22 +58,28 @@ class Dataset:
     def __len__(self):
         return self._count
 
-    def read(self, i, buffer):
+    def seek(self, i):
+        # Makes `source`, a stream or buffer, stand at sample i; returns its label.
         if not 0 <= i < self._count:
             raise IndexError("sample %d of %d" % (i, self._count))
-        self._file.seek(self._samples_at + i * self.size)
-        if self._file.readinto(buffer) != self.size:
-            raise OSError("%s: sample %d cannot be read" % (self.path, i))
+        label = None
         if self.kind == CLASS_LABELS:
-            return self.labels[i]
-        if self.kind == VECTOR_LABELS:
-            self._file.seek(self._labels_at + 4 * i * self._length)
-            self._file.readinto(self._target)
-            return self._target
-        return None
+            label = self.labels[i]
+        elif self.kind == VECTOR_LABELS:
+            self.source.seek(self._labels_at + 4 * i * self._length)
+            self.source.readinto(self._target)
+            label = self._target
+        self.source.seek(self._samples_at + i * self.size)
+        return label
+
+    def read(self, i, buffer):
+        label = self.seek(i)
+        if self.source.readinto(buffer) != self.size:
+            raise OSError("%s: sample %d cannot be read" % (self.path, i))
+        return label
 
     def close(self):
-        self._file.close()
+        self.source.close()
 
     def __repr__(self):
         return "<Dataset %s: %d samples of %s>" % (self.path, self._count, "%dx%dx%d" % self.shape)
@@ -94,9 +101,14 @@ class Memory(Dataset):
         self._count, self.kind = len(labels), CLASS_LABELS
         self.scale, self.zero_point, self._meta = scale, zero_point, b""
 
-    def read(self, i, buffer):
-        buffer[:] = self._samples[i * self.size : (i + 1) * self.size]
+    def seek(self, i):
+        self.source = self._samples[i * self.size : (i + 1) * self.size]
         return self.labels[i]
+
+    def read(self, i, buffer):
+        label = self.seek(i)
+        buffer[:] = self.source
+        return label
 
     def close(self):
         pass

@@ -52,6 +52,8 @@ class Plan:
             "  arena %d B (lower bound %d), trained state %d B, tables %d B, image %d B"
             % (info["arena_bytes"], info["arena_lower_bound_bytes"], info["state_bytes"], rest,
                info["flash_bytes"]),
+            "  row by row: the first %d operators%s"
+            % (info["stream_ops"], ", and the sample" if info["input_rows"] else ""),
             "  multiply-accumulates: forward %d, backward %d"
             % (info["forward_macs"], info["backward_macs"]),
             "  %-24s %8s %6s %8s %8s" % ("trained", "weights", "bias", "saved B", "mask B"),

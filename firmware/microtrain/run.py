@@ -88,12 +88,11 @@ def evaluate(options):
     data = Dataset(options["data"])
     model.check(data)
     runner = model.runner()
-    buffer = runner.input
     predicted, first, seconds = [], 0, 0.0
     for i in range(len(data)):
-        data.read(i, buffer)
+        data.seek(i)
         start = time.ticks_us()
-        runner.forward(buffer)
+        runner.forward(data.source)
         seconds += time.ticks_diff(time.ticks_us(), start) / 1000000
         predicted.append(runner.argmax())
         if options["outputs"]:

@@ -110,10 +110,12 @@ class Trainer:
             raise ValueError('%r has no classes: use loss="mse"' % data)
 
     def _buffer(self, data):
-        # Where samples are read to: the arena itself, but where the sample is the target as well,
-        # which is needed when the forward pass has overwritten it.
-        own = self.loss_name == "mse" and data.kind == datasets.NO_LABELS
-        return bytearray(data.size) if own else self.session.input
+        # Where samples are read to; None: the engine takes them from data.source. A sample that is
+        # the target as well is needed when the forward pass has overwritten it.
+        target = self.loss_name == "mse" and data.kind == datasets.NO_LABELS
+        if hasattr(data, "seek") and not target:
+            return None
+        return self.session.input if self.session.input and not target else bytearray(data.size)
 
     def _run(self, data, order, start, stop, do, buffer, settings=None):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
@@ -121,10 +123,11 @@ class Trainer:
         mse = self.loss_name == "mse"
         end = time.ticks_add(time.ticks_ms(), REPORT_MS)
         while start < stop:
-            y = data.read(order[start], buffer)
+            y = data.read(order[start], buffer) if buffer else data.seek(order[start])
             if settings:
                 self.session.augment(buffer, settings)
-            do(buffer, buffer if y is None and mse else y)
+            x = buffer or data.source
+            do(x, x if y is None and mse else y)
             start += 1
             if time.ticks_diff(end, time.ticks_ms()) <= 0:
                 break

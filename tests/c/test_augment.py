@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes as C
+
 import engine as E
 import numpy as np
 from hypothesis import given
@@ -21,7 +23,9 @@ def run(
     block = np.full(x.size + 2 * GUARD, 85, np.int8)
     block[GUARD:-GUARD] = x.reshape(-1)
     words = np.array([*settings, state], np.uint32)
-    E.LIB.mt_augment(words.ctypes.data, block.ctypes.data + GUARD, *x.shape, zero)
+    shape = C.byref(E.AugmentShape(*x.shape, zero))
+    drawn = E.LIB.mt_augment_draw(words.ctypes.data, shape)
+    E.LIB.mt_augment_sample(C.byref(drawn), block.ctypes.data + GUARD, shape)
     assert (block[:GUARD] == 85).all() and (block[-GUARD:] == 85).all()
     assert words[:4].tolist() == list(settings)
     return block[GUARD:-GUARD].reshape(x.shape), int(words[4])

@@ -8,15 +8,15 @@ from typing import Any
 import engine as E
 import numpy as np
 import pytest
+from canaries import high_water
 from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.training import ReferenceTrainer
-from schemes import engine_layers, random_layers
+from schemes import engine_layers, random_layers, scheme_layers
 from shared import shared
 
-from microtrain import image, scheme
-from microtrain.graph import Graph
+from microtrain import image
 from microtrain.importers.mcunet import import_mcunet
 
 PUBLISHED = {
@@ -28,38 +28,11 @@ ALIGNMENT = 8  # the last buffer may end short of it
 CASES = [(model, name) for model, names in PUBLISHED.items() for name in names]
 
 
-def resolved(graph: Graph, reference: str) -> dict[int, E.Layer]:
-    layers = {}
-    for layer in scheme.load_scheme(reference, graph).layers:
-        op = graph.ops[layer.op_index]
-        channels: Any = 0
-        if layer.weights == "all":
-            channels = E.ALL
-        elif layer.weights:
-            channels = list(layer.weights)
-            if len(channels) == scheme.input_channels(graph, op):
-                channels = E.ALL
-        layers[layer.op_index] = E.Layer(layer.bias, channels)
-    return layers
-
-
-def high_water(session: E.Session, step: Any) -> int:
-    """Bytes of the block up to the last one that init and a step touch, by two different fills."""
-    touched = 0
-    for fill in (0xA5, 0x5A):
-        other = E.Session(session.plan, seed=3, lr=0.01, fill=fill)
-        step(other)
-        assert other.guards_intact()
-        changed = np.flatnonzero(other.block != fill)
-        touched = max(touched, int(changed[-1]) + 1)
-    return touched
-
-
 @pytest.mark.parametrize(("model", "name"), CASES)
 def test_published_schemes(model: str, name: str) -> None:
     graph = import_mcunet(shared(f"data/mcunet/models_npz/{model}.npz"))
     path = shared("data/mcunet/sparse_update_configs.json")
-    layers = resolved(graph, f"{path}#{model}/{name}")
+    layers = scheme_layers(graph, f"{path}#{model}/{name}")
     plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, 10)
     info = plan.info
     assert info.arena_lower_bound <= info.arena_bytes <= 1.05 * info.arena_lower_bound
@@ -82,7 +55,7 @@ def test_an_arena_in_pieces_gives_the_same_bytes() -> None:
     """110 KB is the largest free block of an ESP32. No piece is touched beyond its plan."""
     graph = import_mcunet(shared("data/mcunet/models_npz/proxyless-w0.3.npz"))
     path = shared("data/mcunet/sparse_update_configs.json")
-    layers = resolved(graph, f"{path}#proxyless-w0.3/49kb")
+    layers = scheme_layers(graph, f"{path}#proxyless-w0.3/49kb")
     model = E.Model(image.to_bytes(graph))
     pieces = (112_640, 112_640)
     plans = [E.Plan(model, layers, E.CROSS_ENTROPY, 10, regions=r) for r in ((), pieces)]

@@ -2,6 +2,7 @@
 #ifndef MODMICROTRAIN_H
 #define MODMICROTRAIN_H
 
+#include "augment.h"
 #include "microtrain.h"
 #include "py/obj.h"
 
@@ -10,7 +11,7 @@
 #endif
 
 // Of _microtrain towards Python and the host: raise it when a name, an argument or the meaning of either changes.
-#define MICROTRAIN_ABI 2
+#define MICROTRAIN_ABI 3
 
 // A dict of constants and its address. A native module (natmod/runtime.h), whose names are numbered when it is loaded, makes it then.
 #ifndef MICROTRAIN_DICT
@@ -42,6 +43,10 @@ extern const mp_obj_type_t microtrain_session_type;
 int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, mt_error_t *error);
 // The block for a session, and, where the arena lies apart from it, the plan made anew for that. `memory` is None, a buffer or a tuple.
 mp_buffer_info_t microtrain_memory(plan_obj_t *plan, mp_obj_t memory);
+// Shape and zero point of the model's samples.
+mt_augment_shape_t microtrain_sample_shape(const mt_model_t *m);
+// Forward pass on int8 sample x: a buffer, a stream that stands at it, or None: what the arena holds. `augmentation` changes it; or NULL.
+void microtrain_forward(mt_session_t *session, mp_obj_t x, const mt_augmentation_t *augmentation);
 // Raises the exception that fits, with the operator's name, the numbers, and what to do. `model` may be NULL.
 MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *error);
 // An operator's name, as in the image's specification; `kind` is one of enum mt_kind.

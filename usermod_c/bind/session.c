@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "py/objarray.h"
-#include "augment.h"
 #include "py/runtime.h"
 
 typedef struct {
@@ -12,8 +11,10 @@ typedef struct {
     mt_session_t *session;
     mp_obj_t memory; // keeps the caller's memory alive
     void *pieces[1 + MT_REGIONS]; // the block and the arena's regions, where the garbage collector sees them
-    mp_obj_t input; // view of the input sample
+    mp_obj_t input; // view of the input sample; None where the arena never holds all of it
     uint32_t input_size;
+    mt_augmentation_t augmentation; // of the next sample
+    bool augmented; // whether it has one
     // since the last stats()
     uint64_t loss_q16;
     uint32_t samples, correct;
@@ -61,7 +62,8 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
         self->pieces[k + 1] = plan->plan.regions[k].bytes ? plan->plan.regions[k].data : NULL;
     }
     self->input_size = mt_tensor_size(&m->tensors[m->input]);
-    self->input = view(self, 'B', self->input_size, mt_session_input(self->session));
+    self->input = self->session->input_rows ? mp_const_none : view(self, 'B', self->input_size, mt_session_input(self->session));
+    self->augmented = false;
     self->loss_q16 = 0;
     self->samples = self->correct = 0;
     return MP_OBJ_FROM_PTR(self);
@@ -74,26 +76,12 @@ static void raise_code(const session_obj_t *self, int code, uint32_t have) {
     }
 }
 
-// Copies the sample in, unless it is already there.
-static void set_input(const session_obj_t *self, mp_obj_t x) {
-    if (x == mp_const_none || x == self->input) {
-        return;
-    }
-    mp_buffer_info_t sample;
-    mp_get_buffer_raise(x, &sample, MP_BUFFER_READ);
-    if (sample.len != self->input_size) {
-        const mt_tensor_t *t = &model_of(self)->tensors[model_of(self)->input];
-        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("sample of %u B: the model takes %ux%ux%u = %u int8"), (unsigned)sample.len,
-            (unsigned)t->h, (unsigned)t->w, (unsigned)t->c, (unsigned)self->input_size);
-    }
-    memmove(mt_session_input(self->session), sample.buf, sample.len);
-}
-
-// session.forward(x): runs the network on int8 sample x (None: on what session.input holds).
+// session.forward(x): runs the network on int8 sample x: a buffer, a stream that stands at it, or None: on what session.input holds.
 static mp_obj_t session_forward(mp_obj_t self_in, mp_obj_t x) {
-    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    set_input(self, x);
-    mt_session_forward(self->session);
+    session_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    bool augmented = self->augmented;
+    self->augmented = false; // whatever happens to this sample
+    microtrain_forward(self->session, x, augmented ? &self->augmentation : NULL);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_forward_obj, session_forward);
@@ -151,12 +139,12 @@ static mp_obj_t session_backward(mp_obj_t self_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(session_backward_obj, session_backward);
 
-// session.run_op(op, backward): one operator of forward() or backward(), in their order, to be measured alone.
+// session.run_op(op, backward): one operator of forward() or backward(), in their order, to be measured alone; of a plan with stream=0.
 static mp_obj_t session_run_op(mp_obj_t self_in, mp_obj_t op_in, mp_obj_t backward) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
     mp_int_t op = mp_obj_get_int(op_in);
-    if (op < 0 || op >= (mp_int_t)self->plan->plan.run_count) {
-        mp_raise_ValueError(MP_ERROR_TEXT("no such operator in the plan"));
+    if (op < 0 || op >= (mp_int_t)self->plan->plan.run_count || self->session->stream_ops) {
+        mp_raise_ValueError(MP_ERROR_TEXT("no such operator in the plan, or one with stream=0 needed"));
     }
     if (mp_obj_is_true(backward)) {
         if (mt_session_has_gradient(self->session)) {
@@ -196,20 +184,28 @@ static mp_obj_t session_score(mp_obj_t self_in, mp_obj_t x, mp_obj_t y) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(session_score_obj, session_score);
 
-// session.augment(x, settings): changes int8 sample x in place; settings: array("I") of flip, shift, brightness, cutout and the state of
-// the generator, as augment.h says. Allocates nothing.
+// session.augment(x, settings): changes int8 sample x in place, or with None the one that the next forward() gets; settings: array("I") of
+// flip, shift, brightness, cutout and the state of the generator, as augment.h says. Allocates nothing.
 static mp_obj_t session_augment(mp_obj_t self_in, mp_obj_t x, mp_obj_t settings) {
-    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    const mt_tensor_t *t = &model_of(self)->tensors[model_of(self)->input];
-    mp_buffer_info_t sample, words;
-    mp_get_buffer_raise(x, &sample, MP_BUFFER_RW);
+    session_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    mp_buffer_info_t sample = {.len = self->input_size}, words;
+    if (x != mp_const_none) {
+        mp_get_buffer_raise(x, &sample, MP_BUFFER_RW);
+    }
     mp_get_buffer_raise(settings, &words, MP_BUFFER_RW);
     mt_augment_t *a = words.buf;
     if (sample.len != self->input_size || words.typecode != 'I' || words.len != sizeof(*a) || a->shift > MT_AUGMENT_MAX
         || a->cutout > MT_AUGMENT_MAX || a->brightness > 255) {
         mp_raise_ValueError(MP_ERROR_TEXT("augment: a sample of the model and the settings of an Augment needed"));
     }
-    mt_augment(a, sample.buf, t->h, t->w, t->c, t->zero_point);
+    mt_augment_shape_t shape = microtrain_sample_shape(model_of(self));
+    mt_augmentation_t drawn = mt_augment_draw(a, &shape);
+    if (x == mp_const_none) {
+        self->augmentation = drawn;
+        self->augmented = true;
+    } else {
+        mt_augment_sample(&drawn, sample.buf, &shape);
+    }
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(session_augment_obj, session_augment);
@@ -279,7 +275,7 @@ static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_lr_obj, session_lr);
 
-// session.input: memoryview of the input sample in the arena; write it before every forward(None)
+// session.input: memoryview of the input sample in the arena; write it before every forward(None). None where samples come row by row.
 static void session_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
     if (dest[0] != MP_OBJ_NULL) {

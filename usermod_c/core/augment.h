@@ -1,7 +1,8 @@
-// Random changes of a training sample, in place.
+// Random changes of a training sample: of all of it in place, or row by row as it arrives.
 #ifndef MT_AUGMENT_H
 #define MT_AUGMENT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #define MT_AUGMENT_MAX 65535
@@ -14,9 +15,23 @@ typedef struct { // 0 leaves a change out
     uint32_t rng; // xorshift32, never 0
 } mt_augment_t;
 
-// Sample x of h * w * c in this order: flip, brightness (clamped to int8), shift, cut-out; pixels that come in or are cut out hold
-// `zero_point`. Draws, each only where that change is on: flip; brightness; shift along w, along h; centre of the square along h, along w.
+typedef struct { // what one sample gets
+    bool flip;
+    int32_t brightness, right, down, cut_top, cut_left, cut_side;
+} mt_augmentation_t;
+
+typedef struct {
+    int32_t h, w, c;
+    int8_t zero_point;
+} mt_augment_shape_t;
+
+// Draws, each only where that change is on: flip; brightness; shift along w, along h; centre of the square along h, along w.
+mt_augmentation_t mt_augment_draw(mt_augment_t *a, const mt_augment_shape_t *shape);
+// Changes row y, which holds row y - down of the sample, or anything where there is none, in this order: flip, brightness (clamped to
+// int8), shift, cut-out. Pixels that come in or are cut out hold the zero point.
 // Source of the cut-out: DeVries and Taylor 2017, the square is clipped at the sample's edges.
-void mt_augment(mt_augment_t *a, int8_t *x, uint32_t h, uint32_t w, uint32_t c, int8_t zero_point);
+void mt_augment_row(const mt_augmentation_t *a, int8_t *row, int32_t y, const mt_augment_shape_t *shape);
+// The same for all rows of sample x.
+void mt_augment_sample(const mt_augmentation_t *a, int8_t *x, const mt_augment_shape_t *shape);
 
 #endif // MT_AUGMENT_H

@@ -92,6 +92,8 @@ def _print(found: dict[str, Any]) -> None:
     )
     for name, value, text in parts:
         click.echo(f"  {name:14}{value:>12,} bytes  {text}")
+    sample = ", and the sample" if found["input_rows"] else ""
+    click.echo(f"  {'row by row':14}{found['stream_ops']:>12,} operators at the beginning{sample}")
     for name in ("forward", "backward"):
         click.echo(f"  {name:14}{found[f'{name}_macs']:>12,} multiply-accumulates")
     rows = [
