@@ -50,7 +50,8 @@ TARGETS = (
 ON_THE_BOARD = """
 import time, _microtrain
 plan = _microtrain.Plan(
-    _microtrain.Model(open("net.mtm", "rb").read()), {layers}, _microtrain.CROSS_ENTROPY)
+    _microtrain.Model(open("net.mtm", "rb").read()), {layers}, _microtrain.CROSS_ENTROPY, 0,
+    False, 8, 0)
 session = _microtrain.Session(plan)
 session.lr(2.0**-10)
 sample = open("sample.bin", "rb").read()

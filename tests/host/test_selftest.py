@@ -16,6 +16,7 @@ from microtrain.errors import DeviceError
 from microtrain.fixed_point import Activation
 from microtrain.graph import Kind
 from microtrain.link import open_device
+from microtrain.link.firmware import ENGINE_ABI
 from microtrain.link.ports import EMULATED, VIRTUAL
 from microtrain.selftest import selftest
 from microtrain.selftest.run import load_vectors, require_sound
@@ -72,7 +73,7 @@ def test_a_sound_board(port: str, tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["passed"] and len(report["checks"]) == len(selftest_vectors.CASES)
-    assert report["firmware"]["version"] and report["firmware"]["abi"] == 2
+    assert report["firmware"]["version"] and report["firmware"]["abi"] == ENGINE_ABI
     memory = report["memory"]
     assert 100_000 < memory["largest_block_bytes"] <= memory["heap_free_bytes"]
     assert memory["heap_free_bytes"] < memory["heap_bytes"] and memory["romfs_bytes"] >= 1 << 20
@@ -151,9 +152,9 @@ def test_an_operator_that_was_left_out(tmp_path: Path) -> None:
     [
         (NO_MODULE, "has no microtrain: `microtrain firmware flash BOARD` puts one there"),
         (OTHER_ABI.format(abi=0, format=1), "the firmware has engine ABI 0, this program works "
-         "with 2: the firmware is the older one, flash the firmware of this version"),
+         f"with {ENGINE_ABI}: the firmware is the older one, flash the firmware of this version"),
         (OTHER_ABI.format(abi=7, format=1), "the firmware has engine ABI 7, this program works "
-         "with 2: the program is the older one, update it"),
+         f"with {ENGINE_ABI}: the program is the older one, update it"),
     ],
 )  # fmt: skip
 def test_firmware_that_does_not_fit(boot: str, message: str, tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_firmware_that_does_not_fit(boot: str, message: str, tmp_path: Path) -> 
 
 
 def test_another_image_format(tmp_path: Path) -> None:
-    (tmp_path / "boot.py").write_text(OTHER_ABI.format(abi=2, format=2))
+    (tmp_path / "boot.py").write_text(OTHER_ABI.format(abi=ENGINE_ABI, format=2))
     result = run_cli("selftest", folder=tmp_path)
     assert result.returncode == 1
     assert "the firmware has image format 2, this program works with 1" in result.stderr
