@@ -133,7 +133,7 @@ class CSession(C.Structure):
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
         ("input", C.c_uint32), ("classes", C.c_uint32), ("lr_mantissa", C.c_int32),
         ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
-        ("gradient_bits", C.c_uint8), ("exact_shifts", C.c_bool),
+        ("gradient_bits", C.c_uint8), ("qas", C.c_bool), ("exact_shifts", C.c_bool),
     ]  # fmt: skip
 
 
@@ -149,6 +149,7 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_init", C.c_int,
          (pointer, pointer, pointer, pointer, size, C.c_uint32, pointer)),
         ("mt_session_set_lr", C.c_int, (pointer, C.c_float)),
+        ("mt_session_set_qas", None, (pointer, C.c_bool)),
         ("mt_session_input", pointer, (pointer,)),
         ("mt_session_forward", None, (pointer,)),
         ("mt_session_output", pointer, (pointer,)),
@@ -313,6 +314,9 @@ class Session:
 
     def set_lr(self, lr: float) -> None:
         check(LIB.mt_session_set_lr(self.pointer, lr), Error())
+
+    def set_qas(self, qas: bool) -> None:
+        LIB.mt_session_set_qas(self.pointer, qas)
 
     def _view(self, address: int, count: int, dtype: Any) -> NDArray[Any]:
         size = count * np.dtype(dtype).itemsize

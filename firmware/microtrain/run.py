@@ -8,9 +8,10 @@ from microtrain import checkpoint
 from microtrain.augment import Augment
 from microtrain.dataset import Dataset
 from microtrain.model import Model
+from microtrain.optimizer import Optimizer
 from microtrain.trainer import Trainer
 
-VERSION = 2  # of the functions, their options and what they print; the host names the one it knows
+VERSION = 3  # of the functions, their options and what they print; the host names the one it knows
 PREDICTIONS = 64  # in one line
 _run = None
 
@@ -140,6 +141,9 @@ class Run:
         loss = options["loss"] or (found.loss_name if found else "cross_entropy")
         wide = options["wide"] or bool(found and found.wide)
         bits = options["gradient_bits"] or (found.gradient_bits if found else 8)
+        settings = found.optimizer.changed() if found else {}
+        settings.update(options["optimizer"])
+        optimizer = Optimizer(**settings)
         chosen = loss, wide, bits
         same = found and chosen == (found.loss_name, found.wide, found.gradient_bits)
         if same and scheme in (None, found.scheme):
@@ -147,9 +151,11 @@ class Run:
                 found.lr = options["lr"]
             if options["seed"] is not None:
                 found.seed = options["seed"]
+            found.optimizer = optimizer
             return found
         arguments = {k: options[k] for k in ("lr", "seed") if options[k] is not None}
         scheme = scheme or (found.scheme if found else "last")
+        arguments.update(optimizer.changed())
         return Trainer(model, scheme, loss=loss, wide=wide, gradient_bits=bits, **arguments)
 
     def evaluate(self, when):
@@ -216,7 +222,8 @@ def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
     new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
     0: only before and after); patience (epochs), keep_best: both measure every epoch;
-    augment, a dict of Augment's arguments but the seed, which is the trainer's.
+    augment, a dict of Augment's arguments but the seed, which is the trainer's; optimizer, a dict
+    of Optimizer's arguments, without those that the checkpoint decides.
 
     Prints "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
     state_bytes) where patience or keep_best is given, and "done".

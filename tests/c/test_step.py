@@ -53,13 +53,16 @@ def plan_anywhere(
     return plan
 
 
-def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False) -> None:
+def check_steps(
+    seed: int, operators: int, steps: int = 3, extreme: bool = False, qas: bool = True
+) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, operators, extreme)
+    powers = (-9, 0) if qas else (-5, 31)  # the rate's: up to the largest there is
     lr = (
-        float(np.float32(2.0 ** rng.uniform(-9, 0)))
+        float(np.float32(2.0 ** rng.uniform(*powers)))
         if rng.random() < 0.5
-        else 2.0 ** int(rng.integers(-9, 1))
+        else 2.0 ** int(rng.integers(powers[0], powers[1] + 1 if qas else powers[1]))
     )
     exact = bool(rng.random() < 0.3)
     mse = bool(rng.random() < 0.3)
@@ -76,11 +79,13 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
         exact=exact,
         wide=wide,
         bits=bits,
+        qas=qas,
     )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
     loss = E.MSE if mse else E.CROSS_ENTROPY
     plan = plan_anywhere(rng, model, engine_layers(layers, graph), loss, WIDE[wide], bits)
     session = E.Session(plan, seed=seed, lr=lr)
+    session.set_qas(qas)
     session.c.exact_shifts = exact
     shape = graph.tensors[graph.input].shape
     for _ in range(steps):
@@ -116,6 +121,11 @@ def test_random_graphs_train_bit_for_bit(seed: int, operators: int) -> None:
 @given(seed=st.integers(0, 2**32 - 1), operators=st.integers(0, 6))
 def test_extreme_values_train_bit_for_bit(seed: int, operators: int) -> None:
     check_steps(seed, operators, extreme=True)
+
+
+@given(seed=st.integers(0, 2**32 - 1), operators=st.integers(0, 9), extreme=st.booleans())
+def test_without_scaling_bit_for_bit(seed: int, operators: int, extreme: bool) -> None:
+    check_steps(seed, operators, extreme=extreme, qas=False)
 
 
 @pytest.mark.parametrize("seed", range(4))

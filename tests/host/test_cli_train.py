@@ -259,6 +259,21 @@ def test_gradients_of_12_bits(files: Path) -> None:
     assert wrong.returncode == 2 and "'9' is not one of" in wrong.stderr
 
 
+def test_scaling_off(files: Path) -> None:
+    """Below the classifier the integers hardly move at an ordinary rate; a checkpoint keeps it."""
+    plain, off = (
+        train(files, *extra)[-1]["checkpoint_sha256"]
+        for extra in (("--qas",), ("--no-qas", "--save", "off.mtc"))
+    )
+    assert plain == train(files)[-1]["checkpoint_sha256"] != off
+    trained = ("--checkpoint", "off.mtc")
+    kept, named, on = (
+        train(files, *trained, *extra)[-1]["checkpoint_sha256"]
+        for extra in ((), ("--no-qas",), ("--qas",))
+    )
+    assert kept == named != on
+
+
 def test_plan_against_a_memory_size(files: Path) -> None:
     needed = json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json").stdout)
     total = needed["total_ram_bytes"]

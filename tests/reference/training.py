@@ -54,8 +54,9 @@ class ReferenceTrainer:
     def __init__(
         self, graph: Graph, layers: dict[int, Layer], loss: str = "cross_entropy", seed: int = 1,
         lr: float = 0.0, exact: bool = False, wide: str = "head", bits: int = 8,
+        qas: bool = True,
     ) -> None:  # fmt: skip
-        self.wide, self.bits = wide, bits
+        self.wide, self.bits, self.qas = wide, bits, qas
         self.graph, self.layers, self.loss_name = copy.deepcopy(graph), layers, loss
         self.rng, self.lr, self.exact = Rng(seed), lr, exact
         self.ops = self._executed()
@@ -405,7 +406,8 @@ class ReferenceTrainer:
         for o in range(len(op.weight_scale) if layer.channels else 0):
             if not alive[o] or (depthwise and o // op.channel_multiplier not in layer.channels):
                 continue
-            um, ue = self.rate(q31(source / float(op.weight_scale[o])))
+            unit = float(op.weight_scale[o])
+            um, ue = self.rate(q31(source / unit if self.qas or head else source * unit))
             s = 31 - ue - exponent - (8 if wide else 0)
             if s > 62:
                 continue
@@ -435,7 +437,8 @@ class ReferenceTrainer:
             for o, g in enumerate(int(v) for v in sums):
                 if not g or self.master[index][o] is FROZEN:
                     continue
-                bm, be = self.rate(q31(1.0 / (source * float(op.weight_scale[o]))))
+                unit = source * float(op.weight_scale[o])
+                bm, be = self.rate(q31(1.0 / unit if self.qas or head else unit))
                 s = 31 - be - exponent - 8
                 if s > 62:
                     continue

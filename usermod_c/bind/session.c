@@ -279,6 +279,14 @@ static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_lr_obj, session_lr);
 
+// session.optimizer(qas): the update rule's settings
+static mp_obj_t session_optimizer(mp_obj_t self_in, mp_obj_t qas) {
+    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    mt_session_set_qas(self->session, mp_obj_is_true(qas));
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(session_optimizer_obj, session_optimizer);
+
 // session.input: memoryview of the input sample in the arena; write it before every forward(None)
 static void session_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
@@ -303,7 +311,8 @@ MICROTRAIN_DICT(session_locals,
     {MP_ROM_QSTR(MP_QSTR_argmax), MP_ROM_PTR(&session_argmax_obj)}, {MP_ROM_QSTR(MP_QSTR_output), MP_ROM_PTR(&session_output_obj)},
     {MP_ROM_QSTR(MP_QSTR_state), MP_ROM_PTR(&session_state_obj)}, {MP_ROM_QSTR(MP_QSTR_refresh), MP_ROM_PTR(&session_refresh_obj)},
     {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)},
-    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)}, {MP_ROM_QSTR(MP_QSTR_augment), MP_ROM_PTR(&session_augment_obj)});
+    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)}, {MP_ROM_QSTR(MP_QSTR_augment), MP_ROM_PTR(&session_augment_obj)},
+    {MP_ROM_QSTR(MP_QSTR_optimizer), MP_ROM_PTR(&session_optimizer_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_session_type, MP_QSTR_Session, MP_TYPE_FLAG_NONE, make_new, session_make_new, attr, session_attr,
     locals_dict, MICROTRAIN_DICT_ADDRESS(session_locals));

@@ -243,6 +243,7 @@ typedef struct {
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     int16_t lr_exponent;
     uint8_t loss, logits, gradient_bits;
+    bool qas; // quantisation-aware scaling of the updates
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
 } mt_session_t;
 
@@ -251,6 +252,9 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
     uint32_t seed, mt_error_t *error);
 // Plain SGD step size in real units, as in PyTorch; 0 <= lr < 2^31.
 int mt_session_set_lr(mt_session_t *s, float lr);
+// Quantisation-aware scaling (on at first) makes an update what SGD on the real parameters would be. Without it SGD moves the quantised
+// parameters by their own gradients, unit^2 times as far, where a parameter stands for a multiple of that unit; logits' operator excepted.
+void mt_session_set_qas(mt_session_t *s, bool qas);
 // The int8 input sample, h*w*c bytes. Operators may overwrite it: write it before every forward pass.
 int8_t *mt_session_input(mt_session_t *s);
 // Runs the network. Afterwards mt_session_output holds the logits (int32 Q16, `logits` set) or the int8 output.

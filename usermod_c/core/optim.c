@@ -22,6 +22,12 @@ static mt_q31_t with_rate(const mt_update_t *u, mt_q31_t step) {
     return step;
 }
 
+// Of a real gradient of an operator's weights, at the present rate. A parameter q stands for q * unit, the gradient of q is unit times that of
+// the real parameter, and quantisation-aware scaling divides it by unit^2; in_scale is a factor of a weight's gradient only.
+static mt_q31_t step_of(const mt_update_t *u, double unit, double factor) {
+    return with_rate(u, mt_q31(u->qas ? factor / unit : factor * unit));
+}
+
 // v * 2^-shift, rounded up with the probability of what is cut off.
 static int64_t stochastic_shift(int64_t v, int shift, uint32_t *rng) {
     uint32_t r = mt_xorshift32(rng);
@@ -34,7 +40,7 @@ MT_HOT bool mt_update_weights(const mt_update_t *u, float weight_scale, const in
     if (!u->lr_mantissa || mt_channel_is_dead(weight_scale, u->largest_scale)) {
         return false;
     }
-    mt_q31_t step = with_rate(u, mt_q31((double)u->in_scale / (double)weight_scale));
+    mt_q31_t step = step_of(u, (double)weight_scale, (double)u->in_scale);
     const int bits = fraction ? MT_WEIGHT_FRACTION : 0;
     const int64_t most = fraction ? (MT_WEIGHT_MAX << bits) + (1 << (bits - 1)) - 1 : MT_WEIGHT_MAX;
     int shift = 31 - step.exponent - u->exponent - bits;
@@ -74,7 +80,7 @@ void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t
     if (!u->lr_mantissa || !g || *master == MT_BIAS_FROZEN) {
         return;
     }
-    mt_q31_t step = with_rate(u, mt_q31(1.0 / ((double)u->in_scale * (double)weight_scale)));
+    mt_q31_t step = step_of(u, (double)u->in_scale * (double)weight_scale, 1.0);
     int shift = 31 - step.exponent - u->exponent - MT_BIAS_FRACTION;
     if (shift > 62) {
         return;

@@ -16,6 +16,7 @@ typedef struct { // what one operator's update needs besides its gradient
     uint32_t *rng;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     int lr_exponent;
+    bool qas; // quantisation-aware scaling; else SGD on the quantised parameters as they are
     float in_scale;
     float largest_scale; // of the operator's channels
     int exponent; // of the gradient
@@ -24,11 +25,11 @@ typedef struct { // what one operator's update needs besides its gradient
     uint32_t op;
 } mt_update_t;
 
-// w[i] -= lr * g[i] * 2^exponent * in_scale / weight_scale, rounded stochastically, clamped to +-127.
+// w[i] -= lr * g[i] * 2^exponent * in_scale / weight_scale (without QAS: * weight_scale), rounded stochastically, clamped to +-127.
 // `fraction`, where not NULL, holds 8 more bits of each weight, which is then w * 256 + fraction in units of 1/256.
 // `*moved` receives the sum of all changes. Returns whether a weight met the clamp.
 bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved);
-// *master -= lr * g * 2^exponent / (in_scale * weight_scale) * 2^MT_BIAS_FRACTION.
+// *master -= lr * g * 2^exponent / (in_scale * weight_scale) * 2^MT_BIAS_FRACTION (without QAS: * in_scale * weight_scale).
 void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t *master);
 void mt_update_observe(const mt_update_t *u, int kind, uint32_t channel, const int32_t *g, uint32_t n);
 

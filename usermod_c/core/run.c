@@ -221,7 +221,8 @@ static void run_input_gradient(backward_t *b, uint32_t k, mt_gradient_pass_t pas
 static mt_update_t make_update(const backward_t *b, float largest_scale) {
     const mt_session_t *s = b->s;
     float in_scale = s->model->tensors[s->model->ops[b->index].input[0]].scale;
-    return (mt_update_t) {s->rng, s->lr_mantissa, s->lr_exponent, in_scale, largest_scale, b->exponent, s->tap, s->tap_context, b->index};
+    bool qas = s->qas || b->plan->flags & MT_F_LOGITS; // a head that learns is in real units
+    return (mt_update_t) {s->rng, s->lr_mantissa, s->lr_exponent, qas, in_scale, largest_scale, b->exponent, s->tap, s->tap_context, b->index};
 }
 
 static void backward_head(backward_t *b) {

@@ -120,6 +120,7 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
         .model = model, .block = block, .total_bytes = info->total_bytes, .state_bytes = info->state_bytes, .run_count = n,
         .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input,
         .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
+        .qas = true,
     };
     s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));
     s->lists = (uint16_t *)take(&at, plan->list_count * 2);
@@ -161,6 +162,10 @@ int mt_session_set_lr(mt_session_t *s, float lr) {
         s->lr_exponent = (int16_t)(q.exponent - 1);
     }
     return MT_OK;
+}
+
+void mt_session_set_qas(mt_session_t *s, bool qas) {
+    s->qas = qas;
 }
 
 uint8_t *mt_session_state(mt_session_t *s) {
