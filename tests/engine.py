@@ -68,6 +68,7 @@ class Scheme(C.Structure):
         ("layers", C.POINTER(LayerScheme)),
         ("wide", C.c_int),
         ("gradient_bits", C.c_uint32),
+        ("momentum_bits", C.c_uint32),
         ("regions", C.POINTER(Region)),
         ("region_count", C.c_uint32),
     ]
@@ -76,8 +77,9 @@ class Scheme(C.Structure):
 class OpPlan(C.Structure):
     _fields_ = [
         ("flags", C.c_uint16), ("channels", C.c_uint16), ("in_root", C.c_uint16 * 2),
-        ("out_root", C.c_uint16), ("reserved", C.c_uint16), ("inputs", C.c_uint32 * 2),
-        ("out", C.c_uint32), ("mask", C.c_uint32), ("saved", C.c_uint32),
+        ("out_root", C.c_uint16), ("velocity_bytes", C.c_uint8), ("reserved", C.c_uint8),
+        ("inputs", C.c_uint32 * 2), ("out", C.c_uint32), ("mask", C.c_uint32),
+        ("saved", C.c_uint32),
         ("scratch_forward", C.c_uint32), ("scratch_backward", C.c_uint32),
         ("grad_out", C.c_uint32), ("grad_masked", C.c_uint32), ("grad_in", C.c_uint32 * 2),
         ("skip", C.c_uint32 * 2), ("list", C.c_uint32), ("state", C.c_uint32),
@@ -90,7 +92,7 @@ class PlanInfo(C.Structure):
         (name, C.c_uint32)
         for name in (
             "arena_bytes", "arena_lower_bound", "state_bytes", "derived_bytes", "table_bytes",
-            "total_bytes", "trainable_bytes", "classes", "peak_op",
+            "total_bytes", "trainable_bytes", "optimizer_bytes", "classes", "peak_op",
         )
     ] + [
         ("peak_backward", C.c_bool), ("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64),
@@ -132,8 +134,16 @@ class CSession(C.Structure):
         ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
         ("input", C.c_uint32), ("classes", C.c_uint32), ("lr_mantissa", C.c_int32),
-        ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
+        ("weight_decay", C.c_float), ("lr_exponent", C.c_int16), ("momentum", C.c_uint16),
+        ("accumulate", C.c_uint16), ("loss", C.c_uint8), ("logits", C.c_uint8),
         ("gradient_bits", C.c_uint8), ("qas", C.c_bool), ("exact_shifts", C.c_bool),
+    ]  # fmt: skip
+
+
+class Optimizer(C.Structure):
+    _fields_ = [
+        ("momentum", C.c_float), ("weight_decay", C.c_float), ("accumulate", C.c_uint32),
+        ("qas", C.c_bool),
     ]  # fmt: skip
 
 
@@ -149,7 +159,7 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_init", C.c_int,
          (pointer, pointer, pointer, pointer, size, C.c_uint32, pointer)),
         ("mt_session_set_lr", C.c_int, (pointer, C.c_float)),
-        ("mt_session_set_qas", None, (pointer, C.c_bool)),
+        ("mt_session_set_optimizer", C.c_int, (pointer, pointer)),
         ("mt_session_input", pointer, (pointer,)),
         ("mt_session_forward", None, (pointer,)),
         ("mt_session_output", pointer, (pointer,)),
@@ -234,6 +244,7 @@ class Plan:
         work_short: int = 0,
         wide: int = WIDE_HEAD,
         gradient_bits: int = 8,
+        momentum_bits: int = 0,
         regions: Sequence[int] = (),
     ) -> None:
         self.model, self._keep = model, []
@@ -255,7 +266,7 @@ class Plan:
               for memory, size in zip(self.regions, regions, strict=True))
         )  # fmt: skip
         scheme = Scheme(
-            loss, new_classes, array, wide, gradient_bits, pieces, len(regions)
+            loss, new_classes, array, wide, gradient_bits, momentum_bits, pieces, len(regions)
         )
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
@@ -315,8 +326,12 @@ class Session:
     def set_lr(self, lr: float) -> None:
         check(LIB.mt_session_set_lr(self.pointer, lr), Error())
 
-    def set_qas(self, qas: bool) -> None:
-        LIB.mt_session_set_qas(self.pointer, qas)
+    def set_optimizer(
+        self, momentum: float = 0.0, weight_decay: float = 0.0, accumulate: int = 1,
+        qas: bool = True,
+    ) -> None:  # fmt: skip
+        settings = Optimizer(momentum, weight_decay, accumulate, qas)
+        check(LIB.mt_session_set_optimizer(self.pointer, C.byref(settings)), Error())
 
     def _view(self, address: int, count: int, dtype: Any) -> NDArray[Any]:
         size = count * np.dtype(dtype).itemsize

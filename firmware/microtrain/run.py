@@ -63,12 +63,13 @@ def _model(options):
 
 
 def plan(options):
-    """Options: model, scheme, new_head, loss, wide, gradient_bits; others (schemes to compare).
+    """Options: model, scheme, new_head, loss, wide, gradient_bits, momentum_bits; others (schemes
+    to compare).
 
     Prints the plan, then scheme and total_ram_bytes of each other one.
     """
     model = _model(options)
-    rest = options["loss"], options["wide"], options["gradient_bits"]
+    rest = tuple(options[k] for k in ("loss", "wide", "gradient_bits", "momentum_bits"))
     print(model.plan(_scheme(options["scheme"]), *rest).json())
     for scheme in options["others"]:
         total = model.plan(scheme, *rest).info["total_ram_bytes"]
@@ -144,8 +145,10 @@ class Run:
         settings = found.optimizer.changed() if found else {}
         settings.update(options["optimizer"])
         optimizer = Optimizer(**settings)
-        chosen = loss, wide, bits
-        same = found and chosen == (found.loss_name, found.wide, found.gradient_bits)
+        chosen = loss, wide, bits, optimizer.momentum_bits
+        same = found and chosen == (
+            found.loss_name, found.wide, found.gradient_bits, found.optimizer.momentum_bits
+        )  # fmt: skip
         if same and scheme in (None, found.scheme):
             if options["lr"] is not None:
                 found.lr = options["lr"]

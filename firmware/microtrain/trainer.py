@@ -16,7 +16,7 @@ REPORT_MS = 1000
 
 
 class Trainer:
-    """Trains `model` with plain SGD, one sample at a time, updating as gradients arrive.
+    """Trains `model` with SGD, one sample at a time, updating as gradients arrive.
 
     scheme: "last", "bias", "full" or a dict (microtrain.scheme). lr: step size in real units, as
     in PyTorch at batch 1. loss: "cross_entropy" (labels are class indices) or "mse" (targets are
@@ -26,9 +26,10 @@ class Trainer:
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
     gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
-    optimizer: more keywords, those of microtrain.optimizer.Optimizer.
-    What an earlier trainer of the model learned is kept. `steps` counts samples, `epoch` epochs
-    that were completed.
+    optimizer: more keywords, those of microtrain.optimizer.Optimizer: momentum, weight_decay,
+    accumulate, momentum_bits, qas. Without them it is plain SGD.
+    What an earlier trainer of the model learned is kept, but its momentum is not. `steps` counts
+    samples, `epoch` epochs that were completed.
     Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
     does not fit.
     """
@@ -40,7 +41,9 @@ class Trainer:
         optimizer = Optimizer(**optimizer)
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
         self.wide, self.gradient_bits = bool(wide), gradient_bits
-        self.plan = Plan(model, scheme, loss, self.wide, gradient_bits)
+        self.plan = Plan(
+            model, scheme, loss, self.wide, gradient_bits, optimizer.momentum_bits
+        )
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
         self.plan.info = self.plan.engine.info()  # an arena in pieces may need more
         if model.trainer:

@@ -269,7 +269,7 @@ static mp_obj_t session_carry(mp_obj_t self_in, mp_obj_t other_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_carry_obj, session_carry);
 
-// session.lr(value): plain SGD step size, real units
+// session.lr(value): SGD step size, real units
 static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
     if (mt_session_set_lr(self->session, (float)mp_obj_get_float(lr))) {
@@ -279,13 +279,18 @@ static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_lr_obj, session_lr);
 
-// session.optimizer(qas): the update rule's settings
-static mp_obj_t session_optimizer(mp_obj_t self_in, mp_obj_t qas) {
-    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    mt_session_set_qas(self->session, mp_obj_is_true(qas));
+// session.optimizer(momentum, weight_decay, accumulate, qas): the settings of mt_optimizer_t
+static mp_obj_t session_optimizer(size_t n_args, const mp_obj_t *args) {
+    const session_obj_t *self = MP_OBJ_TO_PTR(args[0]);
+    mp_int_t accumulate = mp_obj_get_int(args[3]);
+    mt_optimizer_t optimizer = {(float)mp_obj_get_float(args[1]), (float)mp_obj_get_float(args[2]),
+                                accumulate < 0 || accumulate > 65535 ? 0 : (uint32_t)accumulate, mp_obj_is_true(args[4])};
+    if (mt_session_set_optimizer(self->session, &optimizer)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("momentum in 0..1, weight_decay in 0..2^31 and accumulate in 1..65535 needed"));
+    }
     return mp_const_none;
 }
-static MP_DEFINE_CONST_FUN_OBJ_2(session_optimizer_obj, session_optimizer);
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(session_optimizer_obj, 5, 5, session_optimizer);
 
 // session.input: memoryview of the input sample in the arena; write it before every forward(None)
 static void session_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {

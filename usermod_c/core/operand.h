@@ -27,7 +27,8 @@ static inline void *mt_arena_at(const mt_session_t *s, uint32_t offset) {
 
 // Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
 typedef struct {
-    uint32_t scale, master, weights, fraction, state_bytes; // f32, i32, i8, i8
+    uint32_t scale, master, weights, fraction; // f32, i32, i8, i8
+    uint32_t velocity, velocity_exponents, bias_velocity, bias_exponents, state_bytes; // of momentum.h; bytes of a mantissa as planned, i8
     uint32_t zero_sum, mult, shift, derived_bytes; // i32, i32, i8
     uint32_t trained_weights;
 } mt_state_layout_t;

@@ -15,10 +15,11 @@ from microtrain.run.board import Event, OnEvent, call, put
 from microtrain.run.inputs import board_scheme, load_data, load_image
 
 GRADIENT_BITS = (8, 12)
+MOMENTUM_BITS = (8, 16)
 SCHEDULES = ("constant", "linear", "cosine", "halve")
 STEP_SCHEDULE = "step=FACTOR@PERCENT,PERCENT..."
 AUGMENTATIONS = {"flip": 1, "shift": 65535, "brightness": 255, "cutout": 65535}  # most of each
-OPTIMIZER = ("qas",)  # options that make the update rule
+OPTIMIZER = ("qas", "momentum", "momentum_bits", "weight_decay", "accumulate")  # update rule
 LOSSES = ("cross_entropy", "mse")
 
 
@@ -37,6 +38,9 @@ class TrainOptions:
     trained state in the board's heap. Both measure every epoch. augment: random changes of the
     training samples, by name, AUGMENTATIONS; the run's seed makes them. qas: quantisation-aware
     scaling; False: SGD on the quantised parameters as they are, as in MCUNetV3's ablation.
+    momentum, weight_decay: as in torch.optim.SGD. accumulate: samples whose mean gradient makes
+    one update. momentum_bits: 8 or 16 a trained parameter, where one of momentum and accumulate
+    is given; the board takes 16.
     """
 
     model: Path
@@ -59,6 +63,10 @@ class TrainOptions:
     keep_best: bool = False
     augment: Mapping[str, int] = field(default_factory=dict)
     qas: bool | None = None
+    momentum: float | None = None
+    momentum_bits: int | None = None
+    weight_decay: float | None = None
+    accumulate: int | None = None
 
 
 @dataclass(frozen=True)
