@@ -69,6 +69,7 @@ class Scheme(C.Structure):
         ("layers", C.POINTER(LayerScheme)),
         ("wide", C.c_int),
         ("gradient_bits", C.c_uint32),
+        ("momentum_bits", C.c_uint32),
         ("regions", C.POINTER(Region)),
         ("region_count", C.c_uint32),
         ("stream", C.c_int),
@@ -92,7 +93,7 @@ class PlanInfo(C.Structure):
         (name, C.c_uint32)
         for name in (
             "arena_bytes", "arena_lower_bound", "state_bytes", "derived_bytes", "table_bytes",
-            "total_bytes", "trainable_bytes", "classes", "peak_op",
+            "total_bytes", "trainable_bytes", "optimizer_bytes", "classes", "peak_op",
         )
     ] + [
         ("peak_backward", C.c_bool), ("forward_macs", C.c_uint64), ("backward_macs", C.c_uint64),
@@ -138,8 +139,16 @@ class CSession(C.Structure):
         ("input", C.c_uint32), ("classes", C.c_uint32), ("stream", C.c_uint32),
         ("stream_ops", C.c_uint16), ("input_rows", C.c_uint16), ("source", C.c_void_p),
         ("source_context", C.c_void_p), ("lr_mantissa", C.c_int32),
-        ("lr_exponent", C.c_int16), ("loss", C.c_uint8), ("logits", C.c_uint8),
-        ("gradient_bits", C.c_uint8), ("exact_shifts", C.c_bool),
+        ("weight_decay", C.c_float), ("lr_exponent", C.c_int16), ("momentum", C.c_uint16),
+        ("accumulate", C.c_uint16), ("loss", C.c_uint8), ("logits", C.c_uint8),
+        ("gradient_bits", C.c_uint8), ("qas", C.c_bool), ("exact_shifts", C.c_bool),
+    ]  # fmt: skip
+
+
+class Optimizer(C.Structure):
+    _fields_ = [
+        ("momentum", C.c_float), ("weight_decay", C.c_float), ("accumulate", C.c_uint32),
+        ("qas", C.c_bool),
     ]  # fmt: skip
 
 
@@ -166,6 +175,7 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_init", C.c_int,
          (pointer, pointer, pointer, pointer, size, C.c_uint32, pointer)),
         ("mt_session_set_lr", C.c_int, (pointer, C.c_float)),
+        ("mt_session_set_optimizer", C.c_int, (pointer, pointer)),
         ("mt_session_input", pointer, (pointer,)),
         ("mt_session_forward", None, (pointer,)),
         ("mt_session_set_source", None, (pointer, SOURCE, pointer)),
@@ -252,6 +262,7 @@ class Plan:
         work_short: int = 0,
         wide: int = WIDE_HEAD,
         gradient_bits: int = 8,
+        momentum_bits: int = 0,
         regions: Sequence[int] = (),
         stream: int = STREAM_NONE,
     ) -> None:
@@ -274,7 +285,8 @@ class Plan:
               for memory, size in zip(self.regions, regions, strict=True))
         )  # fmt: skip
         scheme = Scheme(
-            loss, new_classes, array, wide, gradient_bits, pieces, len(regions), stream
+            loss, new_classes, array, wide, gradient_bits, momentum_bits, pieces, len(regions),
+            stream,
         )
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
@@ -333,6 +345,13 @@ class Session:
 
     def set_lr(self, lr: float) -> None:
         check(LIB.mt_session_set_lr(self.pointer, lr), Error())
+
+    def set_optimizer(
+        self, momentum: float = 0.0, weight_decay: float = 0.0, accumulate: int = 1,
+        qas: bool = True,
+    ) -> None:  # fmt: skip
+        settings = Optimizer(momentum, weight_decay, accumulate, qas)
+        check(LIB.mt_session_set_optimizer(self.pointer, C.byref(settings)), Error())
 
     def _view(self, address: int, count: int, dtype: Any) -> NDArray[Any]:
         size = count * np.dtype(dtype).itemsize

@@ -27,11 +27,12 @@ def _json(value):
 
 def _description(model):
     trainer = model.trainer
+    optimizer = trainer.optimizer.stored()
     for i, (key, value) in enumerate((
         ("scheme", trainer.scheme), ("loss", trainer.loss_name),
         ("new_classes", model.new_classes), ("labels", model.labels), ("model", model.name),
         ("wide", trainer.wide), ("gradient_bits", trainer.gradient_bits),
-    )):  # fmt: skip
+    ) + ((("optimizer", optimizer),) if optimizer else ())):  # fmt: skip
         yield (', "%s": ' if i else '{"%s": ') % key
         yield from _json(value)
     yield "}"
@@ -118,6 +119,7 @@ def restore(model, path):
     """Check the whole file first: a damaged one, or one of another model, changes nothing.
     Returns a Trainer that goes on where the saved one was. Raises ValueError, MemoryError,
     OSError."""
+    from microtrain.optimizer import Optimizer
     from microtrain.trainer import Trainer
 
     with _open(path) as f:
@@ -131,6 +133,7 @@ def restore(model, path):
             trainer = Trainer(
                 model, about["scheme"], lr=fields[9], loss=about["loss"], seed=fields[8],
                 wide=about.get("wide", False), gradient_bits=about.get("gradient_bits", 8),
+                **Optimizer.read(about.get("optimizer", {}))
             )  # fmt: skip
             state = trainer.session.state()
             if len(state) != fields[4]:

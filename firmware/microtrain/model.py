@@ -71,9 +71,11 @@ class Model:
         self.labels = labels
         self._inference = None
 
-    def plan(self, scheme="last", loss="cross_entropy", wide=False, gradient_bits=8):
+    def plan(
+        self, scheme="last", loss="cross_entropy", wide=False, gradient_bits=8, momentum_bits=0
+    ):
         """What training with `scheme` needs: a Plan."""
-        return Plan(self, scheme, loss, wide, gradient_bits)
+        return Plan(self, scheme, loss, wide, gradient_bits, momentum_bits)
 
     def reset(self):
         """Forget everything trained and any new head."""

@@ -14,7 +14,7 @@ class Plan:
     """What one training step needs. `info` holds the numbers (bytes, multiply-accumulates);
     printing it gives a table, `json()` the host's object."""
 
-    def __init__(self, model, scheme, loss, wide=False, gradient_bits=8):
+    def __init__(self, model, scheme, loss, wide=False, gradient_bits=8, momentum_bits=0):
         if loss not in LOSSES:
             raise ValueError('loss %r: use "cross_entropy" or "mse"' % (loss,))
         self.net = model.net
@@ -22,7 +22,7 @@ class Plan:
         layers = schemes.resolve(model.net, scheme)
         gc.collect()  # what is allocated next lies low, and leaves the arena a larger piece
         self.engine = _microtrain.Plan(
-            model.net, layers, LOSSES[loss], model.new_classes, wide, gradient_bits
+            model.net, layers, LOSSES[loss], model.new_classes, wide, gradient_bits, momentum_bits
         )
         self.info = self.engine.info()
 
@@ -58,6 +58,8 @@ class Plan:
             % (info["forward_macs"], info["backward_macs"]),
             "  %-24s %8s %6s %8s %8s" % ("trained", "weights", "bias", "saved B", "mask B"),
         ]  # fmt: skip
+        if info["optimizer_bytes"]:
+            lines.insert(2, "  of the state, optimizer %d B" % info["optimizer_bytes"])
         for layer in self.layers():
             if layer["trained_weights"] or layer["trained_bias"] or layer["mask_bytes"]:
                 lines.append(

@@ -8,9 +8,10 @@ from microtrain import checkpoint
 from microtrain.augment import Augment
 from microtrain.dataset import Dataset
 from microtrain.model import Model
+from microtrain.optimizer import Optimizer
 from microtrain.trainer import Trainer
 
-VERSION = 2  # of the functions, their options and what they print; the host names the one it knows
+VERSION = 3  # of the functions, their options and what they print; the host names the one it knows
 PREDICTIONS = 64  # in one line
 _run = None
 
@@ -62,12 +63,13 @@ def _model(options):
 
 
 def plan(options):
-    """Options: model, scheme, new_head, loss, wide, gradient_bits; others (schemes to compare).
+    """Options: model, scheme, new_head, loss, wide, gradient_bits, momentum_bits; others (schemes
+    to compare).
 
     Prints the plan, then scheme and total_ram_bytes of each other one.
     """
     model = _model(options)
-    rest = options["loss"], options["wide"], options["gradient_bits"]
+    rest = tuple(options[k] for k in ("loss", "wide", "gradient_bits", "momentum_bits"))
     print(model.plan(_scheme(options["scheme"]), *rest).json())
     for scheme in options["others"]:
         total = model.plan(scheme, *rest).info["total_ram_bytes"]
@@ -139,16 +141,23 @@ class Run:
         loss = options["loss"] or (found.loss_name if found else "cross_entropy")
         wide = options["wide"] or bool(found and found.wide)
         bits = options["gradient_bits"] or (found.gradient_bits if found else 8)
-        chosen = loss, wide, bits
-        same = found and chosen == (found.loss_name, found.wide, found.gradient_bits)
+        settings = found.optimizer.changed() if found else {}
+        settings.update(options["optimizer"])
+        optimizer = Optimizer(**settings)
+        chosen = loss, wide, bits, optimizer.momentum_bits
+        same = found and chosen == (
+            found.loss_name, found.wide, found.gradient_bits, found.optimizer.momentum_bits
+        )  # fmt: skip
         if same and scheme in (None, found.scheme):
             if options["lr"] is not None:
                 found.lr = options["lr"]
             if options["seed"] is not None:
                 found.seed = options["seed"]
+            found.optimizer = optimizer
             return found
         arguments = {k: options[k] for k in ("lr", "seed") if options[k] is not None}
         scheme = scheme or (found.scheme if found else "last")
+        arguments.update(optimizer.changed())
         return Trainer(model, scheme, loss=loss, wide=wide, gradient_bits=bits, **arguments)
 
     def evaluate(self, when):
@@ -215,7 +224,8 @@ def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
     new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
     0: only before and after); patience (epochs), keep_best: both measure every epoch;
-    augment, a dict of Augment's arguments but the seed, which is the trainer's.
+    augment, a dict of Augment's arguments but the seed, which is the trainer's; optimizer, a dict
+    of Optimizer's arguments, without those that the checkpoint decides.
 
     Prints "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
     state_bytes) where patience or keep_best is given, and "done".

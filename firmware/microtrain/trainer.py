@@ -6,6 +6,7 @@ import _microtrain
 
 from microtrain import dataset as datasets
 from microtrain.best import Best
+from microtrain.optimizer import Optimizer
 from microtrain.plan import Plan
 from microtrain.schedule import Schedule
 from microtrain.scheme import name_of
@@ -15,7 +16,7 @@ REPORT_MS = 1000
 
 
 class Trainer:
-    """Trains `model` with plain SGD, one sample at a time, updating as gradients arrive.
+    """Trains `model` with SGD, one sample at a time, updating as gradients arrive.
 
     scheme: "last", "bias", "full" or a dict (microtrain.scheme). lr: step size in real units, as
     in PyTorch at batch 1. loss: "cross_entropy" (labels are class indices) or "mse" (targets are
@@ -25,24 +26,30 @@ class Trainer:
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
     gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
-    What an earlier trainer of the model learned is kept. `steps` counts samples, `epoch` epochs
-    that were completed.
+    optimizer: more keywords, those of microtrain.optimizer.Optimizer: momentum, weight_decay,
+    accumulate, momentum_bits, qas. Without them it is plain SGD.
+    What an earlier trainer of the model learned is kept, but its momentum is not. `steps` counts
+    samples, `epoch` epochs that were completed.
     Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
     does not fit.
     """
 
     def __init__(
         self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False,
-        gradient_bits=8,
+        gradient_bits=8, **optimizer
     ):  # fmt: skip
+        optimizer = Optimizer(**optimizer)
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
         self.wide, self.gradient_bits = bool(wide), gradient_bits
-        self.plan = Plan(model, scheme, loss, self.wide, gradient_bits)
+        self.plan = Plan(
+            model, scheme, loss, self.wide, gradient_bits, optimizer.momentum_bits
+        )
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
         self.plan.info = self.plan.engine.info()  # an arena in pieces may need more
         if model.trainer:
             self.session.carry(model.trainer.session)
         self.lr = lr
+        self.optimizer = optimizer
         self.epoch = 0
         self.steps = 0
         self.best = None
@@ -65,6 +72,15 @@ class Trainer:
     def lr(self, value):
         self.session.lr(value)
         self._lr = value
+
+    @property
+    def optimizer(self):
+        return self._optimizer
+
+    @optimizer.setter
+    def optimizer(self, value):
+        value.apply(self.session)
+        self._optimizer = value
 
     def step(self, x, y):
         """One sample: forward, loss, backward, update. Returns its loss, the only allocation."""

@@ -51,7 +51,7 @@ ON_THE_BOARD = """
 import time, _microtrain
 plan = _microtrain.Plan(
     _microtrain.Model(open("net.mtm", "rb").read()), {layers}, _microtrain.CROSS_ENTROPY, 0,
-    False, 8, 0)
+    False, 8, 0, 0)
 session = _microtrain.Session(plan)
 session.lr(2.0**-10)
 sample = open("sample.bin", "rb").read()

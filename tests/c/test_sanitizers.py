@@ -18,6 +18,7 @@ FILES = (
     "test_golden_step.py",
     "test_alignment.py",
     "test_augment.py",
+    "test_optimizer.py",
 )
 
 

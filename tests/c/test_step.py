@@ -8,7 +8,8 @@ import pytest
 from graphs import random_graph
 from hypothesis import given
 from hypothesis import strategies as st
-from reference.training import ReferenceTrainer
+from reference.optimizer import Rule
+from reference.training import PLAIN, ReferenceTrainer
 from schemes import engine_layers, random_layers
 
 from microtrain import image
@@ -19,47 +20,54 @@ WIDE = {"head": E.WIDE_HEAD, "none": E.WIDE_NONE, "all": E.WIDE_ALL}
 def trained_bytes(session: E.Session, index: int, reference: ReferenceTrainer) -> None:
     """Compare the trained tensors of one operator."""
     plan, expected = session.plan.c.ops[index], reference.trained(index)
-    state, at = session.state, plan.state
-    rows = len(reference.ops[index].weight_scale)
+    velocity = np.int16 if plan.flags >> 14 == 2 else np.int8
     if plan.flags & 256 and plan.channels:  # a trained head keeps its scales
-        scale = state[at : at + 4 * rows].view(np.float32)
-        np.testing.assert_array_equal(scale, reference.ops[index].weight_scale)
-        at += 4 * rows
-    if "master" in expected:
-        np.testing.assert_array_equal(state[at : at + 4 * rows].view(np.int32), expected["master"])
-        at += 4 * rows
-    if "weights" in expected:
-        n = len(expected["weights"])
-        np.testing.assert_array_equal(state[at : at + n].view(np.int8), expected["weights"])
-        at += (n + 3) // 4 * 4
-    if "fraction" in expected:
-        n = len(expected["fraction"])
-        np.testing.assert_array_equal(state[at : at + n].view(np.int8), expected["fraction"])
+        expected = {"scale": reference.ops[index].weight_scale} | expected
+    parts = {
+        "scale": np.float32, "master": np.int32, "weights": np.int8, "fraction": np.int8,
+        "weights velocity": velocity, "weights exponents": np.int8,
+        "bias velocity": velocity, "bias exponents": np.int8,
+    }  # fmt: skip
+    at = plan.state
+    for name, dtype in parts.items():
+        if name not in expected:
+            continue
+        size = len(expected[name]) * np.dtype(dtype).itemsize
+        got = session.state[at : at + size].view(dtype)
+        np.testing.assert_array_equal(got, expected[name], err_msg=name)
+        at += (size + 3) // 4 * 4
 
 
 def plan_anywhere(
     rng: np.random.Generator, model: E.Model, layers: dict[int, E.Layer], loss: int, wide: int,
-    bits: int,
+    bits: int, momentum_bits: int,
 ) -> E.Plan:  # fmt: skip
     """A plan with its arena in one piece, or, where it fits, in several."""
-    plan = E.Plan(model, layers, loss, wide=wide, gradient_bits=bits)
+    options = {
+        "wide": wide, "gradient_bits": bits, "momentum_bits": momentum_bits,
+        "stream": int(rng.integers(3)),
+    }  # fmt: skip
+    plan = E.Plan(model, layers, loss, **options)
     shares = rng.dirichlet(np.ones(int(rng.integers(1, E.REGIONS + 1))))
     if rng.random() < 0.5:
         regions = [int(share * 1.4 * plan.info.arena_bytes) for share in shares]
         try:
-            return E.Plan(model, layers, loss, wide=wide, gradient_bits=bits, regions=regions)
+            return E.Plan(model, layers, loss, regions=regions, **options)
         except E.EngineError as error:
             assert error.code == -9
     return plan
 
 
-def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False) -> None:
+def check_steps(
+    seed: int, operators: int, steps: int = 3, extreme: bool = False, rule: Rule = PLAIN
+) -> None:
     rng = np.random.default_rng(seed)
     graph = random_graph(rng, operators, extreme)
+    largest = 1 if rule.qas else 31  # of the rate: there is none from 2^31 on
     lr = (
-        float(np.float32(2.0 ** rng.uniform(-9, 0)))
+        float(np.float32(2.0 ** rng.uniform(-9, largest - 1)))
         if rng.random() < 0.5
-        else 2.0 ** int(rng.integers(-9, 1))
+        else 2.0 ** int(rng.integers(-9, largest))
     )
     exact = bool(rng.random() < 0.3)
     mse = bool(rng.random() < 0.3)
@@ -76,11 +84,15 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
         exact=exact,
         wide=wide,
         bits=bits,
+        rule=rule,
     )
     model = E.Model(image.to_bytes(graph), base_offset=4 * int(rng.integers(4)))
     loss = E.MSE if mse else E.CROSS_ENTROPY
-    plan = plan_anywhere(rng, model, engine_layers(layers, graph), loss, WIDE[wide], bits)
+    plan = plan_anywhere(
+        rng, model, engine_layers(layers, graph), loss, WIDE[wide], bits, rule.bits
+    )
     session = E.Session(plan, seed=seed, lr=lr)
+    session.set_optimizer(rule.momentum, rule.weight_decay, rule.accumulate, rule.qas)
     session.c.exact_shifts = exact
     shape = graph.tensors[graph.input].shape
     for _ in range(steps):
@@ -101,7 +113,7 @@ def check_steps(seed: int, operators: int, steps: int = 3, extreme: bool = False
         reference.backward()
         for index in layers:
             trained_bytes(session, index, reference)
-        assert session.c.rng[0] == reference.rng.x
+        assert list(session.c.rng[:2]) == [reference.rng.x, reference.summed]
         for (index, k), shift in reference.shifts.items():
             kept = session.state[8 + 8 * index + 4 * k : 8 + 8 * index + 4 * k + 3]
             assert list(kept) == [shift.shift, shift.low, int(shift.seen)], (index, k)
@@ -116,6 +128,23 @@ def test_random_graphs_train_bit_for_bit(seed: int, operators: int) -> None:
 @given(seed=st.integers(0, 2**32 - 1), operators=st.integers(0, 6))
 def test_extreme_values_train_bit_for_bit(seed: int, operators: int) -> None:
     check_steps(seed, operators, extreme=True)
+
+
+RULES = st.builds(
+    Rule,
+    momentum=st.sampled_from([0.0, 0.5, 0.9, 0.999999]) | st.floats(0, 0.5, width=32),
+    weight_decay=st.sampled_from([0.0, 1e-4, 2e9]) | st.floats(2.0**-20, 4, width=32),
+    accumulate=st.sampled_from([1, 2, 3, 65535]),
+    qas=st.booleans(),
+    bits=st.sampled_from([8, 16]),
+)
+
+
+@given(
+    seed=st.integers(0, 2**32 - 1), operators=st.integers(0, 7), extreme=st.booleans(), rule=RULES
+)
+def test_every_rule_bit_for_bit(seed: int, operators: int, extreme: bool, rule: Rule) -> None:
+    check_steps(seed, operators, 4, extreme, rule)
 
 
 @pytest.mark.parametrize("seed", range(4))

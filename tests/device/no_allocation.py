@@ -57,6 +57,13 @@ loop(session.score)
 loop(session.step, mt.Augment(True, 2, 9, 3).settings)
 assert session.stats()[2] == 192
 
+trainer = mt.Trainer(
+    mt.Model("/tiny.mtm"), "full", momentum=0.9, weight_decay=0.1, accumulate=2, qas=False
+)
+session = trainer.session
+loop(session.step)
+assert session.stats()[2] == 64
+
 trainer = mt.Trainer(mt.Model("/tiny.mtm"), "full", loss="mse")
 session, data = trainer.session, vectors
 loop(session.step)

@@ -259,6 +259,47 @@ def test_gradients_of_12_bits(files: Path) -> None:
     assert wrong.returncode == 2 and "'9' is not one of" in wrong.stderr
 
 
+def test_scaling_off(files: Path) -> None:
+    """Below the classifier the integers hardly move at an ordinary rate; a checkpoint keeps it."""
+    plain, off = (
+        train(files, *extra)[-1]["checkpoint_sha256"]
+        for extra in (("--qas",), ("--no-qas", "--save", "off.mtc"))
+    )
+    assert plain == train(files)[-1]["checkpoint_sha256"] != off
+    trained = ("--checkpoint", "off.mtc")
+    kept, named, on = (
+        train(files, *trained, *extra)[-1]["checkpoint_sha256"]
+        for extra in ((), ("--no-qas",), ("--qas",))
+    )
+    assert kept == named != on
+
+
+def test_momentum_and_its_bytes(files: Path) -> None:
+    """The plan's bytes are the run's; a checkpoint goes on with all of it."""
+    options = ("--momentum", 0.9, "--weight-decay", 1e-3, "--accumulate", 4)
+    for bits in (8, 16):
+        chosen = ("--momentum-bits", bits)
+        plans = [
+            json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json", *extra).stdout)
+            for extra in ((), chosen)
+        ]
+        trained = sum(n["trained_weights"] + n["trained_bias"] for n in plans[1]["layers"])
+        assert plans[0]["optimizer_bytes"] == 0
+        assert 0 <= plans[1]["optimizer_bytes"] - trained * bits // 8 < trained
+        done = train(files, *options, *chosen, "--save", "momentum.mtc")[-1]
+        assert done["total_ram_bytes"] == plans[1]["total_ram_bytes"]
+        assert done["total_ram_bytes"] > plans[0]["total_ram_bytes"]
+        ends = {
+            train(files, "--checkpoint", "momentum.mtc", *extra)[-1]["checkpoint_sha256"]
+            for extra in ((), options, (*options, *chosen), ("--momentum", 0.8))
+        }
+        assert len(ends) == 2
+    table = cli(files, "plan", "tiny.mtm", "--momentum-bits", 16).stdout
+    assert "of the optimizer" in table
+    wrong = cli(files, "train", "--model", "tiny.mtm", "--data", "train.mtd", "--momentum", 1)
+    assert wrong.returncode == 2 and "--momentum" in wrong.stderr
+
+
 def test_plan_against_a_memory_size(files: Path) -> None:
     needed = json.loads(cli(files, "plan", "tiny.mtm", "--scheme", "full", "--json").stdout)
     total = needed["total_ram_bytes"]

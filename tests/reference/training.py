@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,12 @@ from microtrain.fixed_point import Activation
 from microtrain.graph import Graph, Kind, Op, Rounding
 from reference.forward import accumulate, requantize, requantize_once, run_op, windows
 from reference.loss import cross_entropy_gradient, loss_bits, mse_gradient
+from reference.optimizer import Row, Rule, add_decay, add_to_velocity
 from reference.rounding import Array, Rng, bit_length, q31, rounded_shift
 
 FOLD_MAX, WEIGHT_MAX = 32767, 127
 FROZEN = None
+PLAIN = Rule()
 
 
 def fold_extra(terms: int, bits: int) -> int:
@@ -54,8 +57,11 @@ class ReferenceTrainer:
     def __init__(
         self, graph: Graph, layers: dict[int, Layer], loss: str = "cross_entropy", seed: int = 1,
         lr: float = 0.0, exact: bool = False, wide: str = "head", bits: int = 8,
+        rule: Rule = PLAIN,
     ) -> None:  # fmt: skip
-        self.wide, self.bits = wide, bits
+        self.wide, self.bits, self.rule = wide, bits, rule
+        self.summed = 0  # samples since the last update
+        self.velocity: dict[tuple[int, str, int], Row] = {}  # of an operator's rows and biases
         self.graph, self.layers, self.loss_name = copy.deepcopy(graph), layers, loss
         self.rng, self.lr, self.exact = Rng(seed), lr, exact
         self.ops = self._executed()
@@ -314,7 +320,7 @@ class ReferenceTrainer:
 
     def backward(self) -> None:
         q, exponent = self.top
-        if not np.any(q):
+        if not (np.any(q) or self.rule.remembers):
             return
         last = self.ops[-1]
         out = self.graph.tensors[last.output]
@@ -359,8 +365,35 @@ class ReferenceTrainer:
                 gradients[target] = self.store((index, k), acc.reshape(shape), e, waiting)
             if index in self.layers:
                 self.update(index, q, exponent)
+        self.summed = 0 if self.is_last else self.summed + 1
 
     # ---- update ----
+
+    @property
+    def is_last(self) -> bool:
+        return self.summed >= self.rule.accumulate - 1
+
+    def multiplier(self, index: int, unit: float, factor: float) -> float:
+        head = self.logits and index == len(self.ops) - 1
+        real = factor / unit if self.rule.qas or head else factor * unit
+        return real / self.rule.accumulate
+
+    def remember(
+        self, index: int, kind: str, row: int, multiplier: float, values: list[int],
+        g: list[int], exponent: int,
+    ) -> tuple[list[int], int] | None:  # fmt: skip
+        """What is to be applied instead of a gradient, if anything; values with 8 more bits."""
+        rule = self.rule
+        if rule.weight_decay and self.is_last:
+            decay = float(np.float32(rule.weight_decay)) / multiplier
+            bits = 15 if kind == "weights" else 30
+            g, exponent = add_decay(self.rng, decay, values, bits, g, exponent)
+        if rule.sums:
+            v = self.velocity.setdefault((index, kind, row), Row([0] * len(g)))
+            keep = 1 << 15 if self.summed else rule.keep
+            add_to_velocity(self.rng, v, keep, g, exponent, rule.bits)
+            g, exponent = v.mantissas, v.exponent
+        return (g, exponent) if self.is_last and self.lr else None
 
     def rate(self, step: tuple[int, int]) -> tuple[int, int]:
         mantissa, exponent = q31(float(np.float32(self.lr)))
@@ -387,8 +420,6 @@ class ReferenceTrainer:
         return np.einsum("po,pti->oti", flat, seen)
 
     def update(self, index: int, q: Array, exponent: int) -> None:
-        if not self.lr:
-            return
         op, layer = self.ops[index], self.layers[index]
         source = float(np.float32(self.graph.tensors[op.inputs[0]].scale))
         largest = op.weight_scale.max()
@@ -405,43 +436,56 @@ class ReferenceTrainer:
         for o in range(len(op.weight_scale) if layer.channels else 0):
             if not alive[o] or (depthwise and o // op.channel_multiplier not in layer.channels):
                 continue
-            um, ue = self.rate(q31(source / float(op.weight_scale[o])))
-            s = 31 - ue - exponent - (8 if wide else 0)
+            taps = op.kernel[0] * op.kernel[1]
+            columns = [0] if depthwise else layer.channels
+            places = [self._place(op, o, t, i) for t in range(taps) for i in columns]
+            values = [
+                int(op.weights[place]) * 256 + (int(fraction[place]) if wide else 0)
+                for place in places
+            ]
+            row = [int(gradient[o, t, i]) for t in range(taps) for i in columns]
+            multiplier = self.multiplier(index, float(op.weight_scale[o]), source)
+            applied = self.remember(index, "weights", o, multiplier, values, row, exponent)
+            if applied is None:
+                continue
+            um, ue = self.rate(q31(multiplier))
+            s = 31 - ue - applied[1] - (8 if wide else 0)
             if s > 62:
                 continue
             s = max(s, 1)
-            taps = op.kernel[0] * op.kernel[1]
-            for t in range(taps):
-                for i in [0] if depthwise else layer.channels:
-                    g = int(gradient[o, t, i])
-                    if not g:
-                        continue
-                    d = self.rng.shift(-g * um, s)
-                    place = self._place(op, o, t, i)
-                    value = int(op.weights[place])
-                    if wide:
-                        value = value * 256 + int(fraction[place])
-                    value += d
-                    if abs(value) > most:
-                        if d:
-                            clamped.add(o)
-                        value = most if value > 0 else -most
-                    if wide:
-                        fraction[place] = value - ((value + 128) >> 8) * 256
-                        value = (value + 128) >> 8
-                    op.weights[place] = value
+            for place, g in zip(places, applied[0], strict=True):
+                if not g:
+                    continue
+                d = self.rng.shift(-g * um, s)
+                value = int(op.weights[place])
+                if wide:
+                    value = value * 256 + int(fraction[place])
+                value += d
+                if abs(value) > most:
+                    if d:
+                        clamped.add(o)
+                    value = most if value > 0 else -most
+                if wide:
+                    fraction[place] = value - ((value + 128) >> 8) * 256
+                    value = (value + 128) >> 8
+                op.weights[place] = value
         if layer.bias:
             sums = q.reshape(-1, len(op.weight_scale)).sum(axis=0)
             for o, g in enumerate(int(v) for v in sums):
-                if not g or self.master[index][o] is FROZEN:
+                master = self.master[index][o]
+                if master is FROZEN:
                     continue
-                bm, be = self.rate(q31(1.0 / (source * float(op.weight_scale[o]))))
-                s = 31 - be - exponent - 8
+                multiplier = self.multiplier(index, source * float(op.weight_scale[o]), 1.0)
+                applied = self.remember(index, "bias", o, multiplier, [master], [g], exponent)
+                if applied is None or not applied[0][0]:
+                    continue
+                v = -applied[0][0]
+                bm, be = self.rate(q31(multiplier))
+                s = 31 - be - applied[1] - 8
                 if s > 62:
                     continue
-                d = self.rng.shift(-g * bm, s) if s > 0 else (-g * bm) << -s
-                value = self.master[index][o] + d
-                self.master[index][o] = max(-(1 << 30), min(1 << 30, value))
+                d = self.rng.shift(v * bm, s) if s > 0 else (v * bm) << -s
+                self.master[index][o] = max(-(1 << 30), min(1 << 30, master + d))
         if head and len(layer.channels) == op.weights.shape[1]:
             for o in sorted(clamped):
                 if not layer.bias or self.master[index][o] is FROZEN:
@@ -490,4 +534,19 @@ class ReferenceTrainer:
             result["weights"] = op.weights[..., chosen].reshape(-1)
             if index in self.fraction:
                 result["fraction"] = self.fraction[index][..., chosen].reshape(-1)
+        if self.rule.bits:
+            rows = range(len(op.weight_scale))
+            if layer.channels:
+                depthwise = op.kind is Kind.DEPTHWISE_CONV2D
+                n = len(result["weights"]) // len(chosen if depthwise else rows)
+                self._velocities(result, index, "weights", chosen if depthwise else rows, n)
+            if layer.bias:
+                self._velocities(result, index, "bias", rows, 1)
         return result
+
+    def _velocities(
+        self, result: dict[str, Any], index: int, kind: str, rows: Iterable[int], n: int
+    ) -> None:
+        found = [self.velocity.get((index, kind, o), Row([0] * n)) for o in rows]
+        result[f"{kind} velocity"] = np.array([row.mantissas for row in found]).reshape(-1)
+        result[f"{kind} exponents"] = np.array([row.exponent for row in found])

@@ -64,11 +64,11 @@ int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count
     return MT_OK;
 }
 
-// Plan(model, layers=(), loss=0, classes=0, wide=False, gradient_bits=8, stream=2): what one step needs. classes > 0 plans a new head; wide gives
-// every trained weight 8 fraction bits, otherwise only the head's have them; gradients have 8 bits, or 12 in two bytes. stream:
-// what may run row by row to save RAM, as enum mt_stream_kind says.
+// Plan(model, layers=(), loss=0, classes=0, wide=False, gradient_bits=8, momentum_bits=0, stream=2): what one step needs. classes > 0 plans a
+// new head; wide gives every trained weight 8 fraction bits, otherwise only the head's have them; gradients have 8 bits, or 12 in two bytes;
+// momentum_bits 8 or 16 plans a velocity for every trained parameter; stream: what may run row by row to save RAM (enum mt_stream_kind).
 static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    mp_arg_check_num(n_args, n_kw, 1, 7, false);
+    mp_arg_check_num(n_args, n_kw, 1, 8, false);
     model_obj_t *model = microtrain_as(args[0], &microtrain_model_type);
     const mt_model_t *m = &model->model;
     mt_layer_scheme_t *layers = m_new0(mt_layer_scheme_t, m->op_count);
@@ -84,11 +84,14 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     if (loss < MT_LOSS_NONE || loss > MT_LOSS_MSE || classes < 0 || classes > 65535) {
         mp_raise_ValueError(MP_ERROR_TEXT("loss 0 to 2 and 0 to 65535 classes needed"));
     }
-    mp_int_t bits = n_args > 5 ? mp_obj_get_int(args[5]) : 8;
+    mp_int_t bits = n_args > 5 ? mp_obj_get_int(args[5]) : 8, momentum_bits = n_args > 6 ? mp_obj_get_int(args[6]) : 0;
     if (bits != 8 && bits != 12) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("gradient_bits %d: 8 or 12 needed"), (int)bits);
     }
-    mp_int_t stream = n_args > 6 ? mp_obj_get_int(args[6]) : MT_STREAM_INPUT;
+    if (momentum_bits != 0 && momentum_bits != 8 && momentum_bits != 16) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("momentum_bits %d: 0, 8 or 16 needed"), (int)momentum_bits);
+    }
+    mp_int_t stream = n_args > 7 ? mp_obj_get_int(args[7]) : MT_STREAM_INPUT;
     if (stream < MT_STREAM_NONE || stream > MT_STREAM_INPUT) {
         mp_raise_ValueError(MP_ERROR_TEXT("stream: 0 to 2 needed"));
     }
@@ -96,7 +99,7 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     self->model = model;
     self->work = NULL;
     self->scheme = (mt_scheme_t) {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers,
-        .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits,
+        .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits, .momentum_bits = momentum_bits,
         .stream = (enum mt_stream_kind)stream};
     mt_error_t error = {0};
     if (microtrain_replan(self, NULL, 0, &error)) {
@@ -132,7 +135,8 @@ static mp_obj_t plan_info(mp_obj_t self_in) {
         {MP_QSTR_state_bytes, info->state_bytes}, {MP_QSTR_derived_bytes, info->derived_bytes},
         {MP_QSTR_table_bytes, info->table_bytes}, {MP_QSTR_trainable_bytes, info->trainable_bytes},
         {MP_QSTR_total_ram_bytes, info->total_bytes}, {MP_QSTR_flash_bytes, self->model->model.length},
-        {MP_QSTR_classes, info->classes}, {MP_QSTR_stream_ops, self->plan.stream_ops}, {MP_QSTR_input_rows, self->plan.input_rows},
+        {MP_QSTR_classes, info->classes}, {MP_QSTR_optimizer_bytes, info->optimizer_bytes},
+        {MP_QSTR_stream_ops, self->plan.stream_ops}, {MP_QSTR_input_rows, self->plan.input_rows},
     };
     mp_obj_t dict = mp_obj_new_dict(MP_ARRAY_SIZE(entries) + 3);
     for (size_t i = 0; i < MP_ARRAY_SIZE(entries); i++) {

@@ -265,7 +265,7 @@ static mp_obj_t session_carry(mp_obj_t self_in, mp_obj_t other_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_carry_obj, session_carry);
 
-// session.lr(value): plain SGD step size, real units
+// session.lr(value): SGD step size, real units
 static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
     const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
     if (mt_session_set_lr(self->session, (float)mp_obj_get_float(lr))) {
@@ -274,6 +274,19 @@ static mp_obj_t session_lr(mp_obj_t self_in, mp_obj_t lr) {
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_lr_obj, session_lr);
+
+// session.optimizer(momentum, weight_decay, accumulate, qas): the settings of mt_optimizer_t
+static mp_obj_t session_optimizer(size_t n_args, const mp_obj_t *args) {
+    const session_obj_t *self = MP_OBJ_TO_PTR(args[0]);
+    mp_int_t accumulate = mp_obj_get_int(args[3]);
+    mt_optimizer_t optimizer = {(float)mp_obj_get_float(args[1]), (float)mp_obj_get_float(args[2]),
+                                accumulate < 0 || accumulate > 65535 ? 0 : (uint32_t)accumulate, mp_obj_is_true(args[4])};
+    if (mt_session_set_optimizer(self->session, &optimizer)) {
+        mp_raise_ValueError(MP_ERROR_TEXT("momentum in 0..1, weight_decay in 0..2^31 and accumulate in 1..65535 needed"));
+    }
+    return mp_const_none;
+}
+static MP_DEFINE_CONST_FUN_OBJ_VAR_BETWEEN(session_optimizer_obj, 5, 5, session_optimizer);
 
 // session.input: memoryview of the input sample in the arena; write it before every forward(None). None where samples come row by row.
 static void session_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
@@ -299,7 +312,8 @@ MICROTRAIN_DICT(session_locals,
     {MP_ROM_QSTR(MP_QSTR_argmax), MP_ROM_PTR(&session_argmax_obj)}, {MP_ROM_QSTR(MP_QSTR_output), MP_ROM_PTR(&session_output_obj)},
     {MP_ROM_QSTR(MP_QSTR_state), MP_ROM_PTR(&session_state_obj)}, {MP_ROM_QSTR(MP_QSTR_refresh), MP_ROM_PTR(&session_refresh_obj)},
     {MP_ROM_QSTR(MP_QSTR_carry), MP_ROM_PTR(&session_carry_obj)}, {MP_ROM_QSTR(MP_QSTR_lr), MP_ROM_PTR(&session_lr_obj)},
-    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)}, {MP_ROM_QSTR(MP_QSTR_augment), MP_ROM_PTR(&session_augment_obj)});
+    {MP_ROM_QSTR(MP_QSTR_run_op), MP_ROM_PTR(&session_run_op_obj)}, {MP_ROM_QSTR(MP_QSTR_augment), MP_ROM_PTR(&session_augment_obj)},
+    {MP_ROM_QSTR(MP_QSTR_optimizer), MP_ROM_PTR(&session_optimizer_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_session_type, MP_QSTR_Session, MP_TYPE_FLAG_NONE, make_new, session_make_new, attr, session_attr,
     locals_dict, MICROTRAIN_DICT_ADDRESS(session_locals));

@@ -62,7 +62,7 @@ static void copy_op(mt_session_t *to, const mt_session_t *from, uint32_t op) {
     if (is_widened(to, from, op)) {
         copy_widened(to, from, op);
     } else {
-        memcpy(target + b.weights, source + a.weights, a.state_bytes - a.weights); // with their fractions, if they have any
+        memcpy(target + b.weights, source + a.weights, a.velocity - a.weights); // with their fractions, if they have any
     }
 }
 

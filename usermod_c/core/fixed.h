@@ -62,4 +62,11 @@ static inline uint32_t mt_xorshift32(uint32_t *state) {
     return *state = x;
 }
 
+// v * 2^-shift, rounded up with the probability of what is cut off; 1 <= shift <= 62.
+static inline int64_t mt_stochastic_shift(int64_t v, int shift, uint32_t *rng) {
+    uint32_t r = mt_xorshift32(rng);
+    int64_t noise = shift > 32 ? (int64_t)r << (shift - 32) : r >> (32 - shift);
+    return (v + noise) >> shift;
+}
+
 #endif // MT_FIXED_H

@@ -140,6 +140,7 @@ typedef struct {
     const mt_layer_scheme_t *layers; // one per operator; NULL trains nothing
     enum mt_wide wide;
     uint32_t gradient_bits; // of a gradient: 8 in a byte, or 12 in two; 0 means 8
+    uint32_t momentum_bits; // of a parameter's velocity, which momentum and summed samples need: 8 or 16; 0: none
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
     enum mt_stream_kind stream;
@@ -160,6 +161,7 @@ enum { // mt_op_plan_t.flags
     MT_F_NEW = 2048, // a new head: nothing in the image
     MT_F_GRAD_TOP16 = 4096, // the gradient of the output is int16
     MT_F_WIDE = 8192, // trained weights have 8 fraction bits
+    MT_F_VELOCITY_SHIFT = 14, // from here on: bytes of one trained parameter's velocity, 0 to 2
 };
 
 typedef struct { // one operator; offsets count from the start of the arena (its regions one after the other), MT_NONE where there is none
@@ -187,6 +189,7 @@ typedef struct {
     uint32_t table_bytes; // session header, operator plans, channel lists, exponents
     uint32_t total_bytes; // sum of the above: the block mt_session_init needs (without the arena, where that has regions)
     uint32_t trainable_bytes; // int8 weights and int32 biases in the state
+    uint32_t optimizer_bytes; // of the state: velocities
     uint32_t classes; // length of the output
     uint32_t peak_op; // where most bytes are live at once
     bool peak_backward;
@@ -248,7 +251,7 @@ typedef struct {
     uint8_t *state, *derived;
     uint8_t *arena[MT_REGIONS]; // arena offset region_start[k] is the first byte of arena[k]
     uint32_t region_start[MT_REGIONS]; // MT_NONE where there is no region
-    uint32_t *rng; // xorshift32, never 0; first word of the state
+    uint32_t *rng; // xorshift32, never 0; first word of the state. The second: samples summed since the last update
     mt_shift_t *shifts; // two an operator
     mt_tap_t tap;
     void *tap_context;
@@ -257,16 +260,32 @@ typedef struct {
     mt_row_source_t source;
     void *source_context;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
+    float weight_decay;
     int16_t lr_exponent;
+    uint16_t momentum; // Q15
+    uint16_t accumulate; // 1 or more
     uint8_t loss, logits, gradient_bits;
+    bool qas; // quantisation-aware scaling of the updates
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
 } mt_session_t;
 
 // Lays the plan out in `block` (8-aligned, at least info.total_bytes, less info.arena_bytes where the arena has regions) and copies the trained tensors of the image into it.
 int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_plan_t *plan, void *block, size_t block_size,
     uint32_t seed, mt_error_t *error);
-// Plain SGD step size in real units, as in PyTorch; 0 <= lr < 2^31.
+// SGD step size in real units, as in PyTorch; 0 <= lr < 2^31.
 int mt_session_set_lr(mt_session_t *s, float lr);
+
+typedef struct { // SGD's settings, as in PyTorch: v = momentum * v + g + weight_decay * w, w -= lr * v
+    float momentum; // 0 <= momentum < 1
+    float weight_decay; // of every trained parameter, biases too; 0 <= weight_decay < 2^31
+    uint32_t accumulate; // samples, 1 to 65535, whose mean gradient makes one update
+    // Quantisation-aware scaling makes an update what SGD on the real parameters would be. Without it SGD moves the quantised parameters by
+    // their own gradients, unit^2 times as far, where a parameter stands for a multiple of that unit; except in the operator of the logits.
+    bool qas;
+} mt_optimizer_t;
+
+// At first plain SGD: no momentum, no decay, one sample, QAS. MT_ERR_VALUE where a value is out of range, or needs the plan's momentum_bits.
+int mt_session_set_optimizer(mt_session_t *s, const mt_optimizer_t *optimizer);
 // The int8 input sample, h*w*c bytes. Operators may overwrite it: write it before every forward pass.
 int8_t *mt_session_input(mt_session_t *s);
 // Where the sample comes from if the plan has input_rows: instead of mt_session_input.

@@ -52,13 +52,18 @@ mt_state_layout_t mt_operand_layout(const mt_model_t *m, uint32_t index, const m
     uint32_t rows = (uint32_t)w.out_c, taps = (uint32_t)(w.kernel_h * w.kernel_w);
     bool head = p->flags & MT_F_LOGITS;
     mt_state_layout_t l = {0};
-    if (p->channels) {
-        l.trained_weights = op->kind == MT_DEPTHWISE_CONV2D ? taps * p->channels * op->channel_multiplier : rows * taps * p->channels;
-    }
+    bool depthwise = op->kind == MT_DEPTHWISE_CONV2D;
+    uint32_t weight_rows = depthwise ? p->channels * op->channel_multiplier : p->channels ? rows : 0;
+    l.trained_weights = weight_rows * taps * (depthwise ? 1 : p->channels);
     l.scale = take(&l.state_bytes, head && p->channels ? rows * 4 : 0);
     l.master = take(&l.state_bytes, p->flags & MT_F_BIAS ? rows * 4 : 0);
     l.weights = take(&l.state_bytes, l.trained_weights);
     l.fraction = take(&l.state_bytes, p->flags & MT_F_WIDE ? l.trained_weights : 0);
+    uint32_t bias_rows = p->flags & MT_F_BIAS ? rows : 0;
+    l.velocity = take(&l.state_bytes, l.trained_weights * mt_velocity_bytes(p));
+    l.velocity_exponents = take(&l.state_bytes, mt_velocity_bytes(p) ? weight_rows : 0);
+    l.bias_velocity = take(&l.state_bytes, bias_rows * mt_velocity_bytes(p));
+    l.bias_exponents = take(&l.state_bytes, mt_velocity_bytes(p) ? bias_rows : 0);
     // Where an output row has many pixels, summing its weights anew costs less than its memory is worth.
     bool few = op->kind != MT_DEPTHWISE_CONV2D && w.out_h * w.out_w < SUMMED_PIXELS;
     l.zero_sum = take(&l.derived_bytes, p->channels && few ? rows * 4 : 0);

@@ -12,6 +12,11 @@ uint32_t mt_operand_rows(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p
 // The clamp sides that stop a gradient.
 mt_clamp_mask_t mt_operand_mask(const mt_op_t *op);
 
+// Bytes of one trained parameter's velocity.
+static inline uint32_t mt_velocity_bytes(const mt_op_plan_t *p) {
+    return p->flags >> MT_F_VELOCITY_SHIFT;
+}
+
 static inline bool mt_is_trained(const mt_op_plan_t *p) {
     return p->channels || p->flags & MT_F_BIAS;
 }
@@ -27,7 +32,8 @@ static inline void *mt_arena_at(const mt_session_t *s, uint32_t offset) {
 
 // Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
 typedef struct {
-    uint32_t scale, master, weights, fraction, state_bytes; // f32, i32, i8, i8
+    uint32_t scale, master, weights, fraction; // f32, i32, i8, i8
+    uint32_t velocity, velocity_exponents, bias_velocity, bias_exponents, state_bytes; // of momentum.h; bytes of a mantissa as planned, i8
     uint32_t zero_sum, mult, shift, derived_bytes; // i32, i32, i8
     uint32_t trained_weights;
 } mt_state_layout_t;

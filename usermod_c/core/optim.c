@@ -2,13 +2,15 @@
 
 #include "arch/hot.h"
 #include "fixed.h"
+#include "momentum.h"
 #include "scale.h"
 
 #define MASTER_MAX ((int32_t)1 << 30)
 
-// Step multiplier times learning rate. A power of two as the rate leaves the mantissa untouched.
-static mt_q31_t with_rate(const mt_update_t *u, mt_q31_t step) {
-    int64_t m = ((int64_t)step.mantissa * u->lr_mantissa + ((int64_t)1 << 29)) >> 30;
+// The step multiplier times the learning rate. A power of two as the rate leaves the mantissa untouched.
+static mt_q31_t with_rate(const mt_session_t *s, double multiplier) {
+    mt_q31_t step = mt_q31(multiplier);
+    int64_t m = ((int64_t)step.mantissa * s->lr_mantissa + ((int64_t)1 << 29)) >> 30;
     if (m > INT32_MAX) {
         m = (m + 1) >> 1;
         step.exponent++;
@@ -18,26 +20,33 @@ static mt_q31_t with_rate(const mt_update_t *u, mt_q31_t step) {
         }
     }
     step.mantissa = (int32_t)m;
-    step.exponent += u->lr_exponent;
+    step.exponent += s->lr_exponent;
     return step;
 }
 
-// v * 2^-shift, rounded up with the probability of what is cut off.
-static int64_t stochastic_shift(int64_t v, int shift, uint32_t *rng) {
-    uint32_t r = mt_xorshift32(rng);
-    int64_t noise = shift > 32 ? (int64_t)r << (shift - 32) : r >> (32 - shift);
-    return (v + noise) >> shift;
+// Of a real gradient in `factor` units, without the rate: a parameter q stands for q * unit, the gradient of q is unit times that of the real
+// parameter, and quantisation-aware scaling divides it by unit^2. The samples that are summed count with their mean.
+static double step_multiplier(const mt_update_t *u, double unit, double factor) {
+    return (u->qas ? factor / unit : factor * unit) / u->session->accumulate;
 }
 
-MT_HOT bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
-    *moved = 0;
-    if (!u->lr_mantissa || mt_channel_is_dead(weight_scale, u->largest_scale)) {
-        return false;
+static bool add_to_velocity(const mt_update_t *u, const mt_velocity_t *v, uint32_t row, int32_t *g, int32_t n, int *exponent) {
+    const mt_session_t *s = u->session;
+    if (!s->momentum && s->accumulate == 1) {
+        return true;
     }
-    mt_q31_t step = with_rate(u, mt_q31((double)u->in_scale / (double)weight_scale));
+    uint32_t bytes = u->velocity_bytes;
+    return mt_add_to_velocity(s, v->mantissas + row * (uint32_t)n * bytes, &v->exponents[row], bytes, g, n, exponent);
+}
+
+static inline bool decays(const mt_session_t *s) {
+    return s->weight_decay > 0.0f && mt_is_last_sample(s);
+}
+
+static MT_HOT bool move_weights(uint32_t *rng, mt_q31_t step, int exponent, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
     const int bits = fraction ? MT_WEIGHT_FRACTION : 0;
     const int64_t most = fraction ? (MT_WEIGHT_MAX << bits) + (1 << (bits - 1)) - 1 : MT_WEIGHT_MAX;
-    int shift = 31 - step.exponent - u->exponent - bits;
+    int shift = 31 - step.exponent - exponent - bits;
     if (shift > 62) {
         return false;
     }
@@ -50,7 +59,7 @@ MT_HOT bool mt_update_weights(const mt_update_t *u, float weight_scale, const in
         if (!g[i]) {
             continue;
         }
-        int64_t d = stochastic_shift(-(int64_t)g[i] * step.mantissa, shift, u->rng);
+        int64_t d = mt_stochastic_shift(-(int64_t)g[i] * step.mantissa, shift, rng);
         if (!d) {
             continue;
         }
@@ -70,18 +79,45 @@ MT_HOT bool mt_update_weights(const mt_update_t *u, float weight_scale, const in
     return clamped;
 }
 
-void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t *master) {
-    if (!u->lr_mantissa || !g || *master == MT_BIAS_FROZEN) {
+bool mt_update_weights(const mt_update_t *u, uint32_t row, float weight_scale, int32_t *g, int8_t *w, int8_t *fraction, int32_t n,
+    int32_t *moved) {
+    const mt_session_t *s = u->session;
+    int exponent = u->exponent;
+    *moved = 0;
+    if (mt_channel_is_dead(weight_scale, u->largest_scale)) {
+        return false;
+    }
+    double step = step_multiplier(u, (double)weight_scale, (double)u->in_scale);
+    if (decays(s)) {
+        mt_add_decay(s, (double)s->weight_decay / step, w, fraction, NULL, g, n, &exponent);
+    }
+    if (!add_to_velocity(u, &u->weights, row, g, n, &exponent) || !s->lr_mantissa) {
+        return false;
+    }
+    return move_weights(s->rng, with_rate(s, step), exponent, g, w, fraction, n, moved);
+}
+
+void mt_update_bias(const mt_update_t *u, uint32_t row, float weight_scale, int32_t g, int32_t *master) {
+    const mt_session_t *s = u->session;
+    int exponent = u->exponent;
+    if (*master == MT_BIAS_FROZEN) {
         return;
     }
-    mt_q31_t step = with_rate(u, mt_q31(1.0 / ((double)u->in_scale * (double)weight_scale)));
-    int shift = 31 - step.exponent - u->exponent - MT_BIAS_FRACTION;
+    double multiplier = step_multiplier(u, (double)u->in_scale * (double)weight_scale, 1.0);
+    if (decays(s)) {
+        mt_add_decay(s, (double)s->weight_decay / multiplier, NULL, NULL, master, &g, 1, &exponent);
+    }
+    if (!add_to_velocity(u, &u->biases, row, &g, 1, &exponent) || !s->lr_mantissa || !g) {
+        return;
+    }
+    mt_q31_t step = with_rate(s, multiplier);
+    int shift = 31 - step.exponent - exponent - MT_BIAS_FRACTION;
     if (shift > 62) {
         return;
     }
     int64_t d, v = -(int64_t)g * step.mantissa;
     if (shift > 0) {
-        d = stochastic_shift(v, shift, u->rng);
+        d = mt_stochastic_shift(v, shift, s->rng);
     } else { // |v| >= 2^30: any shift left ends at the clamp
         d = v > 0 ? (int64_t)1 << 32 : -((int64_t)1 << 32);
     }
@@ -89,8 +125,9 @@ void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t
 }
 
 void mt_update_observe(const mt_update_t *u, int kind, uint32_t channel, const int32_t *g, uint32_t n) {
-    if (u->tap) {
-        u->tap(u->tap_context, u->op, kind, channel, g, n, u->exponent);
+    const mt_session_t *s = u->session;
+    if (s->tap) {
+        s->tap(s->tap_context, u->op, kind, channel, g, n, u->exponent);
     }
 }
 

@@ -12,24 +12,30 @@
 #define MT_BIAS_FRACTION 8 // bits of a trained bias below the accumulator's unit
 #define MT_BIAS_FROZEN INT32_MIN // master value of a bias that is not trained: the image's is used
 
+typedef struct { // sums of gradients, in rows with one exponent each
+    uint8_t *mantissas; // i8 or i16
+    int8_t *exponents;
+} mt_velocity_t;
+
 typedef struct { // what one operator's update needs besides its gradient
-    uint32_t *rng;
-    int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
-    int lr_exponent;
+    const mt_session_t *session;
+    uint32_t op;
     float in_scale;
     float largest_scale; // of the operator's channels
     int exponent; // of the gradient
-    mt_tap_t tap;
-    void *tap_context;
-    uint32_t op;
+    bool qas; // quantisation-aware scaling; else SGD on the quantised parameters as they are
+    uint8_t velocity_bytes; // of a mantissa
+    mt_velocity_t weights, biases;
 } mt_update_t;
 
-// w[i] -= lr * g[i] * 2^exponent * in_scale / weight_scale, rounded stochastically, clamped to +-127.
+// w[i] -= lr * g[i] * 2^exponent * in_scale / weight_scale (without QAS: * weight_scale), rounded stochastically, clamped to +-127.
 // `fraction`, where not NULL, holds 8 more bits of each weight, which is then w * 256 + fraction in units of 1/256.
+// g becomes what it is with weight decay and momentum (momentum.h); `row` counts the rows of n weights.
 // `*moved` receives the sum of all changes. Returns whether a weight met the clamp.
-bool mt_update_weights(const mt_update_t *u, float weight_scale, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved);
-// *master -= lr * g * 2^exponent / (in_scale * weight_scale) * 2^MT_BIAS_FRACTION.
-void mt_update_bias(const mt_update_t *u, float weight_scale, int32_t g, int32_t *master);
+bool mt_update_weights(const mt_update_t *u, uint32_t row, float weight_scale, int32_t *g, int8_t *w, int8_t *fraction, int32_t n,
+    int32_t *moved);
+// *master -= lr * g * 2^exponent / (in_scale * weight_scale) * 2^MT_BIAS_FRACTION (without QAS: * in_scale * weight_scale).
+void mt_update_bias(const mt_update_t *u, uint32_t row, float weight_scale, int32_t g, int32_t *master);
 void mt_update_observe(const mt_update_t *u, int kind, uint32_t channel, const int32_t *g, uint32_t n);
 
 // A bias in the accumulator's unit as its master holds it, or MT_BIAS_FROZEN where it cannot be trained.

@@ -81,6 +81,7 @@ static void lay_out_state(planner_t *p) {
         plan->state = info->state_bytes;
         plan->derived = info->derived_bytes;
         info->state_bytes += l.state_bytes;
+        info->optimizer_bytes += l.state_bytes - l.velocity;
         info->derived_bytes += l.derived_bytes;
         mt_layer_info_t layer;
         mt_plan_layer(p->m, p->plan, i, &layer);
@@ -188,6 +189,9 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
     }
     if (plan->gradient_bits != 8 && plan->gradient_bits != 12) {
         return mt_fail(error, MT_ERR_VALUE, -1, 8, plan->gradient_bits);
+    }
+    if (scheme->momentum_bits && scheme->momentum_bits != 8 && scheme->momentum_bits != 16) {
+        return mt_fail(error, MT_ERR_VALUE, -1, 16, scheme->momentum_bits);
     }
     plan->ops = (mt_op_plan_t *)(base + l.ops);
     plan->lists = (uint16_t *)(base + l.lists);

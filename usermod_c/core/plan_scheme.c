@@ -73,6 +73,7 @@ static int read_scheme(planner_t *p) {
         }
         op->channels = (uint16_t)layer->channels;
         op->flags |= layer->bias ? MT_F_BIAS : 0;
+        op->flags |= (uint16_t)(p->scheme->momentum_bits / 8 << MT_F_VELOCITY_SHIFT);
         bool wide = p->scheme->wide == MT_WIDE_ALL || (p->scheme->wide == MT_WIDE_HEAD && op->flags & MT_F_LOGITS);
         op->flags |= wide && layer->channels ? MT_F_WIDE : 0;
         if (layer->channels && layer->channels < (uint32_t)w.in_c) {

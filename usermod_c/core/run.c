@@ -5,6 +5,7 @@
 #include "fixed.h"
 #include "gradient.h"
 #include "microtrain.h"
+#include "momentum.h"
 #include "operand.h"
 #include "ops/add.h"
 #include "ops/elementwise.h"
@@ -291,8 +292,15 @@ static void run_input_gradient(backward_t *b, uint32_t k, mt_gradient_pass_t pas
 
 static mt_update_t make_update(const backward_t *b, float largest_scale) {
     const mt_session_t *s = b->s;
-    float in_scale = s->model->tensors[s->model->ops[b->index].input[0]].scale;
-    return (mt_update_t) {s->rng, s->lr_mantissa, s->lr_exponent, in_scale, largest_scale, b->exponent, s->tap, s->tap_context, b->index};
+    mt_state_layout_t l = mt_operand_layout(s->model, b->index, b->plan, s->classes);
+    uint8_t *state = s->state + b->plan->state;
+    return (mt_update_t) {
+        .session = s, .op = b->index, .in_scale = s->model->tensors[s->model->ops[b->index].input[0]].scale, .largest_scale = largest_scale,
+        .exponent = b->exponent, .qas = s->qas || b->plan->flags & MT_F_LOGITS, // a head that learns is in real units
+        .velocity_bytes = (uint8_t)mt_velocity_bytes(b->plan),
+        .weights = {state + l.velocity, (int8_t *)(state + l.velocity_exponents)},
+        .biases = {state + l.bias_velocity, (int8_t *)(state + l.bias_exponents)},
+    };
 }
 
 static void backward_head(backward_t *b) {
@@ -381,11 +389,8 @@ static bool all_zero(const uint8_t *p, uint32_t n) {
     return n == 0;
 }
 
-void mt_session_backward_op(mt_session_t *s, uint32_t i) {
+static void backward_op(mt_session_t *s, uint32_t i) {
     const mt_op_plan_t *p = &s->ops[i];
-    if (!(p->flags & MT_F_GRAD) || p->grad_out == MT_NONE) {
-        return;
-    }
     backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], mt_arena_at(s, p->scratch_backward)};
     int kind = s->model->ops[i].kind;
     switch (kind) {
@@ -415,9 +420,18 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
     }
 }
 
+void mt_session_backward_op(mt_session_t *s, uint32_t i) {
+    if (s->ops[i].flags & MT_F_GRAD && s->ops[i].grad_out != MT_NONE) {
+        backward_op(s, i);
+    }
+    if (i == 0) {
+        mt_next_sample(s);
+    }
+}
+
 bool mt_session_has_gradient(const mt_session_t *s) {
     uint32_t width = s->logits ? 2 : mt_gradient_bytes(s->gradient_bits);
-    return s->loss != MT_LOSS_NONE && !all_zero(mt_arena_at(s, s->grad_top), s->classes * width);
+    return s->loss != MT_LOSS_NONE && (mt_remembers(s) || !all_zero(mt_arena_at(s, s->grad_top), s->classes * width));
 }
 
 void mt_session_backward(mt_session_t *s) {

@@ -10,7 +10,7 @@
 
 _Static_assert(sizeof(mt_session_t) <= MT_SESSION_BYTES, "the block's tables are laid out for this size");
 
-#define RESERVED_STATE 8 // random state and a reserved word
+#define RESERVED_STATE 8 // random state, samples summed since the last update
 #define MAX_SHIFT 24
 
 static uint8_t *take(uint8_t **at, uint32_t bytes) {
@@ -121,6 +121,7 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
         .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input, .stream = plan->stream,
         .stream_ops = (uint16_t)plan->stream_ops, .input_rows = (uint16_t)plan->input_rows,
         .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
+        .qas = true, .accumulate = 1,
     };
     s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));
     s->lists = (uint16_t *)take(&at, plan->list_count * 2);
@@ -161,6 +162,19 @@ int mt_session_set_lr(mt_session_t *s, float lr) {
         s->lr_mantissa = q.mantissa;
         s->lr_exponent = (int16_t)(q.exponent - 1);
     }
+    return MT_OK;
+}
+
+int mt_session_set_optimizer(mt_session_t *s, const mt_optimizer_t *o) {
+    bool velocity = mt_velocity_bytes(&s->ops[s->run_count - 1]);
+    if (!(o->momentum >= 0.0f && o->momentum < 1.0f && o->weight_decay >= 0.0f && o->weight_decay < 2147483648.0f) || o->accumulate < 1
+        || o->accumulate > UINT16_MAX || (!velocity && (o->momentum > 0.0f || o->accumulate > 1))) {
+        return MT_ERR_VALUE;
+    }
+    s->momentum = (uint16_t)(o->momentum * 32768.0f);
+    s->weight_decay = o->weight_decay >= 1e-30f ? o->weight_decay : 0.0f;
+    s->accumulate = (uint16_t)o->accumulate;
+    s->qas = o->qas;
     return MT_OK;
 }
 

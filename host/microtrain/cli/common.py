@@ -14,7 +14,7 @@ import click
 
 from microtrain.link.board_process import REPO
 from microtrain.link.transport import Device, Progress
-from microtrain.run.train import GRADIENT_BITS
+from microtrain.run.train import GRADIENT_BITS, MOMENTUM_BITS
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -34,6 +34,13 @@ def gradient_bits_option(default: int | None) -> Callable[[Any], Any]:
         help="Of a gradient: 12, in two bytes, where it passes dozens of operators  [default: "
         + ("8]" if default else "the checkpoint's, else 8]"),
     )  # fmt: skip
+
+
+momentum_bits_option = click.option(
+    "--momentum-bits", type=click.Choice(MOMENTUM_BITS),
+    help="Of every trained parameter's velocity, which --momentum and --accumulate need  "
+    "[default of train: the checkpoint's, else 16 where one of them is given]",
+)  # fmt: skip
 
 
 def board_folder(port: str) -> Path:

@@ -12,7 +12,7 @@ from microtrain.link.firmware import require_engine
 from microtrain.link.rom import MOUNT
 from microtrain.link.transport import Device, Progress
 
-VERSION = 2  # of the board's module that this program knows
+VERSION = 3  # of the board's module that this program knows
 Event = dict[str, Any]
 OnEvent = Callable[[Event], object]
 

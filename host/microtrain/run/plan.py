@@ -20,12 +20,14 @@ def plan(
     loss: str = "cross_entropy",
     wide: bool = False,
     gradient_bits: int = 8,
+    momentum_bits: int = 0,
     others: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the plan (bytes, multiply-accumulates, `layers`) and the total RAM of other schemes.
 
     new_head: classes of a new classifier. wide: one more byte a trained weight.
-    gradient_bits: 8, or 12 in two bytes.
+    gradient_bits: 8, or 12 in two bytes. momentum_bits: 8 or 16 for every trained parameter's
+    velocity, which momentum and accumulation need; 0: none.
     others: names of schemes to compare with.
     Raises ModelError, SchemeError, DeviceError.
     """
@@ -34,7 +36,8 @@ def plan(
     events: list[Event] = []
     options = {
         "model": put(device, image.name, source.data), "scheme": resolved, "new_head": new_head,
-        "loss": loss, "wide": wide, "gradient_bits": gradient_bits, "others": list(others),
+        "loss": loss, "wide": wide, "gradient_bits": gradient_bits,
+        "momentum_bits": momentum_bits, "others": list(others),
     }  # fmt: skip
     call(device, "plan", options, events.append)
     found, *rest = events

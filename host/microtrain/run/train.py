@@ -15,9 +15,11 @@ from microtrain.run.board import Event, OnEvent, call, put
 from microtrain.run.inputs import board_scheme, load_data, load_image
 
 GRADIENT_BITS = (8, 12)
+MOMENTUM_BITS = (8, 16)
 SCHEDULES = ("constant", "linear", "cosine", "halve")
 STEP_SCHEDULE = "step=FACTOR@PERCENT,PERCENT..."
 AUGMENTATIONS = {"flip": 1, "shift": 65535, "brightness": 255, "cutout": 65535}  # most of each
+OPTIMIZER = ("qas", "momentum", "momentum_bits", "weight_decay", "accumulate")  # update rule
 LOSSES = ("cross_entropy", "mse")
 
 
@@ -34,7 +36,11 @@ class TrainOptions:
     patience: end after this many epochs in a row without a better accuracy on `val`, or loss where
     there is none; 0: never. keep_best: the best epoch by `val` is what remains; a copy of the
     trained state in the board's heap. Both measure every epoch. augment: random changes of the
-    training samples, by name, AUGMENTATIONS; the run's seed makes them.
+    training samples, by name, AUGMENTATIONS; the run's seed makes them. qas: quantisation-aware
+    scaling; False: SGD on the quantised parameters as they are, as in MCUNetV3's ablation.
+    momentum, weight_decay: as in torch.optim.SGD. accumulate: samples whose mean gradient makes
+    one update. momentum_bits: 8 or 16 a trained parameter, where one of momentum and accumulate
+    is given; the board takes 16.
     """
 
     model: Path
@@ -56,6 +62,11 @@ class TrainOptions:
     patience: int = 0
     keep_best: bool = False
     augment: Mapping[str, int] = field(default_factory=dict)
+    qas: bool | None = None
+    momentum: float | None = None
+    momentum_bits: int | None = None
+    weight_decay: float | None = None
+    accumulate: int | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +116,9 @@ class Training:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
         self._board_options["augment"] = dict(options.augment)
+        self._board_options["optimizer"] = {
+            name: value for name in OPTIMIZER if (value := getattr(options, name)) is not None
+        }
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
                      "wide", "gradient_bits", "patience", "keep_best"):  # fmt: skip
             self._board_options[name] = getattr(options, name)

@@ -239,7 +239,7 @@ MT_HOT void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const 
         weight_gradient(c, q, x, o, gradient, sums);
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
         int32_t moved;
-        mt_update_weights(u, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
+        mt_update_weights(u, (uint32_t)o, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
             &moved);
         if (c->channels.zero_sum) {
             c->channels.zero_sum[o] -= c->window.in_zero * moved;
@@ -254,6 +254,6 @@ void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channel
             g += mt_gradient_at(q, p * w->out_c + o);
         }
         mt_update_observe(u, 1, (uint32_t)o, &g, 1);
-        mt_update_bias(u, channels->scale[o], g, &channels->master[o]);
+        mt_update_bias(u, (uint32_t)o, channels->scale[o], g, &channels->master[o]);
     }
 }

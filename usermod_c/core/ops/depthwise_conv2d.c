@@ -259,7 +259,7 @@ void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const
             fraction_column[t] = fraction ? fraction[t * count] : 0;
         }
         int32_t moved;
-        mt_update_weights(u, d->channels.scale[o], gradient, column, fraction ? fraction_column : NULL, taps, &moved);
+        mt_update_weights(u, (uint32_t)i, d->channels.scale[o], gradient, column, fraction ? fraction_column : NULL, taps, &moved);
         for (int32_t t = 0; t < taps; t++) {
             trained[t * count] = column[t];
             if (fraction) {

@@ -71,7 +71,7 @@ void mt_head_update(mt_head_t *h, const int16_t *q, const int8_t *x, const mt_up
         }
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
         int32_t moved;
-        if (mt_update_weights(u, h->channels.scale[o], gradient, h->weights.trained + o * n,
+        if (mt_update_weights(u, (uint32_t)o, h->channels.scale[o], gradient, h->weights.trained + o * n,
                 mt_weights_fraction(&h->weights, o * n), n, &moved)) {
             clamped[o / 8] |= (uint8_t)(1 << o % 8);
             any = true;
@@ -81,7 +81,7 @@ void mt_head_update(mt_head_t *h, const int16_t *q, const int8_t *x, const mt_up
     for (int32_t o = 0; h->channels.master && o < h->window.out_c; o++) {
         int32_t g = q[o];
         mt_update_observe(u, 1, (uint32_t)o, &g, 1);
-        mt_update_bias(u, h->channels.scale[o], g, &h->channels.master[o]);
+        mt_update_bias(u, (uint32_t)o, h->channels.scale[o], g, &h->channels.master[o]);
     }
     // a partly frozen row cannot be halved, and a scale at the format's limit cannot double
     if (!any || n != h->window.in_c) {

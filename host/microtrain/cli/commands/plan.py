@@ -11,6 +11,7 @@ from microtrain.cli.common import (
     FILE,
     gradient_bits_option,
     json_option,
+    momentum_bits_option,
     open_port,
     port_option,
     print_json,
@@ -31,11 +32,12 @@ SMALLER = ("bias", "last")  # schemes that may fit where another does not
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True)
 @click.option("--wide", is_flag=True, help="One more byte for every trained weight.")
 @gradient_bits_option(8)
+@momentum_bits_option
 @port_option
 @json_option
 def command(
     image: Path, scheme: str, ram: int | None, new_head: int | None, loss: str, wide: bool,
-    gradient_bits: int, port: str, as_json: bool,
+    gradient_bits: int, momentum_bits: int | None, port: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what training IMAGE needs: bytes of RAM, multiply-accumulates, layer by layer.
 
@@ -48,7 +50,7 @@ def command(
     with open_port(port) as device:
         found, totals = plan(
             device, image, scheme, new_head=new_head, loss=loss, wide=wide,
-            gradient_bits=gradient_bits, others=others,
+            gradient_bits=gradient_bits, momentum_bits=momentum_bits or 0, others=others,
         )  # fmt: skip
     needed = found["total_ram_bytes"]
     if as_json:
@@ -85,7 +87,8 @@ def _print(found: dict[str, Any]) -> None:
         ("arena", found["arena_bytes"],
          f"activations, gradients, scratch; lower bound {found['arena_lower_bound_bytes']:,}"),
         ("trained state", found["state_bytes"],
-         f"{found['trainable_bytes']:,} in trained tensors"),
+         f"{found['trainable_bytes']:,} in trained tensors, "
+         f"{found['optimizer_bytes']:,} of the optimizer"),
         ("tables", found["table_bytes"] + found["derived_bytes"], "what a plan leaves behind"),
         ("RAM", found["total_ram_bytes"], "a training step needs in one block"),
         ("flash", found["flash_bytes"], "the image, read in place"),

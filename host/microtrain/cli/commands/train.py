@@ -17,6 +17,7 @@ from microtrain.cli.common import (
     OUTPUT,
     gradient_bits_option,
     json_option,
+    momentum_bits_option,
     open_port,
     port_option,
     print_json,
@@ -63,8 +64,8 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--scheme", help="What is trained: last, bias, full, a scheme file, or "
               "FILE.json#MODEL/NAME  [default: the checkpoint's, else last]")
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--lr", type=click.FloatRange(0, 1024), help="Learning rate, as in PyTorch at batch "
-              "1  [default: the checkpoint's, else 0.03]")
+@click.option("--lr", type=click.FloatRange(0, 2**31, max_open=True), help="Learning rate, "
+              "as in PyTorch at batch 1  [default: the checkpoint's, else 0.03]")
 @click.option("--schedule", metavar="NAME", default="constant", show_default=True,
               callback=_schedule, help="How the rate falls: linear or cosine to 0; halve at 50, "
               "70, 85 and 95 % of the steps; step=0.1@50,75 to a tenth at 50 and at 75 %.")
@@ -90,6 +91,16 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--augment", metavar="CHANGES", default="", callback=_augment, help="Change every "
               "training sample at random: flip,shift=4,brightness=16,cutout=8 (mirror; most "
               "pixels; most int8 units; side in pixels), any of these.")
+@click.option("--momentum", type=click.FloatRange(0, 1, max_open=True), help="As in PyTorch: "
+              "v = momentum · v + g, w -= lr · v  [default: the checkpoint's, else 0]")
+@click.option("--weight-decay", type=click.FloatRange(0, 2**31, max_open=True), help="As in "
+              "PyTorch, of every trained parameter  [default: the checkpoint's, else 0]")
+@click.option("--accumulate", type=click.IntRange(1, 65535), metavar="SAMPLES", help="One update "
+              "with the mean gradient of this many  [default: the checkpoint's, else 1]")
+@momentum_bits_option
+@click.option("--qas/--no-qas", default=None, help="Quantisation-aware scaling of the updates; "
+              "without it, SGD on the integers as they are, for comparison  [default: the "
+              "checkpoint's, else on]")
 @click.option("--log", type=OUTPUT, help="Write all events as JSON lines.")
 @click.option("--plot", type=OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
 @json_option
