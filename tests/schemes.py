@@ -1,4 +1,4 @@
-"""Random schemes for random graphs, for the numpy reference and for the engine."""
+"""Schemes as the engine takes them; random schemes for random graphs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,26 @@ import engine as E
 import numpy as np
 from reference.training import Layer
 
+from microtrain.channel_selection import input_channels
 from microtrain.graph import WEIGHTED, Graph
+from microtrain.scheme import Scheme
+
+# Names of the published schemes of MCUNetV3's backbones.
+PUBLISHED = {
+    "mbv2-w0.35": ("49kb", "73kb", "99kb", "123kb", "138kb"),
+    "mcunet-5fps": ("49kb", "74kb", "99kb", "124kb", "148kb"),
+    "proxyless-w0.3": ("49kb", "74kb", "98kb", "120kb", "148kb"),
+}
+
+
+def layers_of(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
+    """What the engine's planner takes for a resolved scheme."""
+    layers = {}
+    for layer in scheme.layers:
+        chosen = layer.weights or ()
+        whole = chosen == "all" or len(chosen) == input_channels(graph, graph.ops[layer.op_index])
+        layers[layer.op_index] = E.Layer(layer.bias, E.ALL if whole else list(chosen) or 0)
+    return layers
 
 
 def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict[int, Layer]:
