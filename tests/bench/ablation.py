@@ -15,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
 
 import backbones  # noqa: E402
+import engine as E  # noqa: E402
 from analytic import extra_bytes  # noqa: E402
 from runs import Run, Runs  # noqa: E402
 from tasks import TASKS, Split, Task  # noqa: E402
@@ -56,19 +57,22 @@ class Arm:
     scheme: str
     precision: str
     starts: tuple[int, ...]
-    qas: bool = True
+    options: dict[str, Any] = field(default_factory=dict)  # of the twin
 
     def twin(self, graph: Graph, task: Task) -> IntegerTwin | FloatTwin:
         scheme = resolved(graph, self.scheme)
         if self.precision == "fp32":
-            return FloatTwin(graph, scheme, task)
-        return IntegerTwin(graph, scheme, task, qas=self.qas)
+            return FloatTwin(graph, scheme, task, **self.options)
+        return IntegerTwin(graph, scheme, task, **self.options)
 
 
 ARMS = {
     "99kb": Arm("sparse 99 KB", "99kb", "int8", (-9,)),
     "99kb fp32": Arm("sparse 99 KB, fp32", "99kb", "fp32", (-9,)),
-    "99kb no-qas": Arm("sparse 99 KB, no QAS", "99kb", "int8", (-8, -4, 0, 4, 8), qas=False),
+    "99kb no-qas": Arm("sparse 99 KB, no QAS", "99kb", "int8", (-8, -4, 0, 4, 8), {"qas": False}),
+    # The body's rate alone, with the head's where it is best with QAS.
+    "99kb no-qas head": Arm("sparse 99 KB, no QAS, head's own rate", "99kb", "int8",
+                            (-4, 0, 4, 8, 12), {"qas": False, "head_lr": 2.0**-9}),
     "last-12": Arm("last 12 layers", "last-12", "int8", (-9,)),
     "last": Arm("last layer", "last", "int8", (-6,)),
     "49kb": Arm("sparse 49 KB", "49kb", "int8", (-8,)),
@@ -80,6 +84,12 @@ ARMS = {
     "74kb fp32": Arm("sparse 74 KB, fp32", "74kb", "fp32", (-8,)),
     "last fp32": Arm("last layer, fp32", "last", "fp32", (-6,)),
     "last-12 fp32": Arm("last 12 layers, fp32", "last-12", "fp32", (-9,)),
+    # What is lost where: by the weights' 8 bits, by the gradients', by the activations'.
+    "99kb wide": Arm("sparse 99 KB, wide", "99kb", "int8", (-9,), {"wide": E.WIDE_ALL}),
+    "99kb 12 bits": Arm("sparse 99 KB, gradients of 12 bits", "99kb", "int8", (-9,),
+                        {"gradient_bits": 12}),
+    "99kb rounded": Arm("sparse 99 KB, fp32 with int8 activations", "99kb", "fp32", (-9,),
+                        {"rounded": True}),
 }  # fmt: skip
 
 
@@ -134,10 +144,11 @@ def summary(graph: Graph, runs: Runs, steps: int) -> list[dict[str, Any]]:
     rows = []
     for name, arm in ARMS.items():
         scheme = resolved(graph, arm.scheme)
+        options = {k: arm.options[k] for k in ("wide", "gradient_bits") if k in arm.options}
         row: dict[str, Any] = {
-            "arm": name, "label": arm.label, "precision": arm.precision, "qas": arm.qas,
-            "scheme": arm.scheme, "analytic_bytes": extra_bytes(graph, scheme),
-            "total_ram_bytes": planned(graph, scheme, classes=10).info.total_bytes,
+            "arm": name, "label": arm.label, "precision": arm.precision,
+            "analytic_bytes": extra_bytes(graph, scheme),
+            "total_ram_bytes": planned(graph, scheme, 10, **options).info.total_bytes,
             "tasks": {},
         }  # fmt: skip
         for task in TASKS:

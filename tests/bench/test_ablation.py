@@ -64,9 +64,9 @@ def task() -> Task:
 
 def test_a_bench_of_a_tiny_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arms = {
-        name: ablation.Arm(name, scheme, "int8", (-6,), qas)
-        for name, scheme, qas in (
-            ("last", "last", True), ("99kb", "last-1", True), ("99kb no-qas", "last-1", False)
+        name: ablation.Arm(name, scheme, "int8", (-6,), options)
+        for name, scheme, options in (
+            ("last", "last", {}), ("99kb", "last-1", {}), ("99kb no-qas", "last-1", {"qas": False})
         )
     }  # fmt: skip
     monkeypatch.setattr(ablation, "ARMS", arms)

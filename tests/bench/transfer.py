@@ -34,25 +34,27 @@ def order(train: Rows, epochs: int, seed: int) -> Rows:
     return np.concatenate([train[rng.permutation(len(train))] for _ in range(epochs)])
 
 
-def planned(graph: Graph, scheme: Scheme, classes: int, wide: int = E.WIDE_HEAD) -> E.Plan:
-    """The engine's plan of a training step with a new head."""
+def planned(graph: Graph, scheme: Scheme, classes: int, **options: Any) -> E.Plan:
+    """The engine's plan of a training step with a new head. options: wide, gradient_bits."""
     model = E.Model(image.to_bytes(graph))
-    return E.Plan(model, layers_of(graph, scheme), E.CROSS_ENTROPY, classes, wide=wide)
+    return E.Plan(model, layers_of(graph, scheme), E.CROSS_ENTROPY, classes, **options)
 
 
 class IntegerTwin:
     """The network in the engine's integers. What lies below trained operators runs once.
 
-    wide: which trained weights keep 8 fraction bits, E.WIDE_HEAD or E.WIDE_ALL. qas: whether
-    quantisation-aware scaling is on.
+    wide: which trained weights keep 8 fraction bits, E.WIDE_HEAD or E.WIDE_ALL. gradient_bits: 8
+    or 12. qas: whether quantisation-aware scaling is on. head_lr: a learning rate of its own for
+    the head.
     """
 
     def __init__(
-        self, graph: Graph, scheme: Scheme, task: Task, wide: int = E.WIDE_HEAD, qas: bool = True
-    ) -> None:
-        self.task, self.qas = task, qas
+        self, graph: Graph, scheme: Scheme, task: Task, *, wide: int = E.WIDE_HEAD,
+        gradient_bits: int = 8, qas: bool = True, head_lr: float | None = None,
+    ) -> None:  # fmt: skip
+        self.task, self.qas, self.head_lr = task, qas, head_lr
         self.start = min(layer.op_index for layer in scheme.layers)
-        self.plan = planned(graph, scheme, task.classes, wide)
+        self.plan = planned(graph, scheme, task.classes, wide=wide, gradient_bits=gradient_bits)
         ops = self.plan.c.ops
         places = {graph.input: self.plan.c.input}
         places |= {op.output: ops[i].out for i, op in enumerate(graph.ops[: self.start])}
@@ -82,13 +84,15 @@ class IntegerTwin:
         session = E.Session(self.plan, seed=seed)
         session.set_qas(self.qas)
         samples = order(split.train, epochs, seed)
-        schedule = rates(lr, len(samples))
-        for step, i in enumerate(samples):
-            if step == 0 or schedule[step] != schedule[step - 1]:
-                session.set_lr(schedule[step])
+        head = self.plan.c.run_count - 1
+        for i, factor in zip(samples, rates(1.0, len(samples)), strict=True):
             self._forward(session, self.kept[i])
             session.cross_entropy(int(labels[i]))
-            session.backward()
+            session.set_lr((lr if self.head_lr is None else self.head_lr) * factor)
+            E.LIB.mt_session_backward_op(session.pointer, head)
+            session.set_lr(lr * factor)
+            for index in reversed(range(self.start, head)):
+                E.LIB.mt_session_backward_op(session.pointer, index)
         correct = 0
         for i in split.test:
             self._forward(session, self.kept[i])
