@@ -15,7 +15,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,7 +49,8 @@ TUNING_SEED = 100  # of the runs that choose a learning rate
 class Arm:
     """How one of the things compared is trained.
 
-    scheme: what --scheme takes, or a published name. precision: "int8" or "fp32". starts: log2 of
+    scheme: what --scheme takes, or a published name, which ":biases" leaves no weights but the
+    classifier's. precision: "int8" or "fp32". starts: log2 of
     the learning rates with which the search for the best begins.
     """
 
@@ -77,7 +78,8 @@ ARMS = {
     "last": Arm("last layer", "last", "int8", (-6,)),
     "49kb": Arm("sparse 49 KB", "49kb", "int8", (-8,)),
     "74kb": Arm("sparse 74 KB", "74kb", "int8", (-8,)),
-    "bias": Arm("biases", "bias", "int8", (-8,)),
+    "99kb biases": Arm("biases of the 99 KB scheme", "99kb:biases", "int8", (-8,)),
+    "bias": Arm("all biases", "bias", "int8", (-8,)),
     "full fp32": Arm("everything, fp32", "full", "fp32", (-9,)),
     "49kb fp32": Arm("sparse 49 KB, fp32", "49kb", "fp32", (-8,)),
     "last-6": Arm("last 6 layers", "last-6", "int8", (-8,)),
@@ -94,7 +96,12 @@ ARMS = {
 
 
 def resolved(graph: Graph, scheme: str) -> Scheme:
-    return load_scheme(backbones.published()[MODEL].get(scheme, scheme), graph)
+    name, _, part = scheme.partition(":")
+    found = load_scheme(backbones.published()[MODEL].get(name, name), graph)
+    if part != "biases":
+        return found
+    *body, head = found.layers
+    return Scheme(scheme, (*(replace(layer, weights=None) for layer in body), head))
 
 
 def best_rate(accuracy: Callable[[int], float], starts: Sequence[int]) -> int:

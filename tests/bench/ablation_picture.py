@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 LINES = {
     "sparse update": (("last", "49kb", "74kb", "99kb"), "#228855"),
     "last layers": (("last", "last-6", "last-12"), "#4477aa"),
-    "all biases": (("bias",), "#ddaa33"),
+    "biases": (("last", "99kb biases", "bias"), "#ddaa33"),
     "sparse update, no QAS": (("99kb no-qas",), "#cc3344"),
 }
 FP32 = ("49kb fp32", "74kb fp32", "99kb fp32", "last fp32", "last-12 fp32")
@@ -25,7 +25,7 @@ FP32_COLOUR = "#777777"
 PAPER = {
     "sparse update": ((49, 67.4), (73, 70.4), (99, 71.4), (123, 71.8), (138, 72.0)),
     "last layers": ((75, 64.6), (130, 66.7), (185, 68.0), (224, 69.0), (268, 69.6)),
-    "all biases": ((54, 64.2), (83, 64.5), (114, 64.3), (134, 64.3)),
+    "biases": ((54, 64.2), (83, 64.5), (114, 64.3), (134, 64.3)),
 }
 # What the lower row is drawn over, and the upper.
 BYTES = {
