@@ -70,7 +70,6 @@ def test_a_bench_of_a_tiny_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         )
     }  # fmt: skip
     monkeypatch.setattr(ablation, "ARMS", arms)
-    monkeypatch.setattr(ablation, "TASKS", {"tiny": task})
     monkeypatch.setattr(ablation.backbones, "published", lambda: {ablation.MODEL: {}})
     file = tmp_path / "runs.jsonl"
     graph, steps = tiny_net.graph(), EPOCHS * 80
@@ -88,11 +87,11 @@ def test_a_bench_of_a_tiny_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         bench.measure(arm)
     assert file.read_text() == measured
 
-    rows = ablation.summary(graph, Runs(file), steps)
+    rows = ablation.summary(graph, Runs(file), {"tiny": steps})
     by_arm = {row["arm"]: row for row in rows}
     assert by_arm["99kb"]["tasks"]["tiny"][0] > 90
     assert by_arm["99kb"]["total_ram_bytes"] > by_arm["last"]["total_ram_bytes"]
-    text = ablation.table(rows, steps)
+    text = ablation.table(rows, {"tiny": steps})
     mean = np.mean([100 * entry["accuracy"] for entry in tests if entry["arm"] == "last"])
     assert f"| {mean:.2f} ± " in text
     ablation_picture.draw(rows, ["tiny"], tmp_path / "picture.svg")
