@@ -234,6 +234,12 @@ torch: $(PYTHON_READY)
 $(BENCHES:%=bench-%): bench-%: $(READY) engine
 	$(PY) tests/bench/$*.py
 
+# An hour and a half, so not part of `make bench`; goes on where it was stopped.
+.PHONY: bench-ablation
+bench-ablation: $(READY) engine torch ## what QAS, int8 and sparse update cost and gain (90 minutes)
+	@boards/setup.sh npm
+	$(PY) tests/bench/ablation.py
+
 # --- the rest -----------------------------------------------------------------------------------
 
 .PHONY: clean distclean

@@ -1,15 +1,31 @@
-"""Schemes for tests: random ones and named ones, for the numpy reference and for the engine."""
+"""Schemes as the engine takes them; random schemes for random graphs."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import engine as E
 import numpy as np
 from reference.training import Layer
 
-from microtrain import scheme
+from microtrain.channel_selection import input_channels
 from microtrain.graph import WEIGHTED, Graph
+from microtrain.scheme import Scheme
+
+# Names of the published schemes of MCUNetV3's backbones.
+PUBLISHED = {
+    "mbv2-w0.35": ("49kb", "73kb", "99kb", "123kb", "138kb"),
+    "mcunet-5fps": ("49kb", "74kb", "99kb", "124kb", "148kb"),
+    "proxyless-w0.3": ("49kb", "74kb", "98kb", "120kb", "148kb"),
+}
+
+
+def layers_of(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
+    """What the engine's planner takes for a resolved scheme."""
+    layers = {}
+    for layer in scheme.layers:
+        chosen = layer.weights or ()
+        whole = chosen == "all" or len(chosen) == input_channels(graph, graph.ops[layer.op_index])
+        layers[layer.op_index] = E.Layer(layer.bias, E.ALL if whole else list(chosen) or 0)
+    return layers
 
 
 def random_layers(rng: np.random.Generator, graph: Graph, executed: int) -> dict[int, Layer]:
@@ -46,19 +62,3 @@ def engine_layers(layers: dict[int, Layer], graph: Graph) -> dict[int, E.Layer]:
             layer.bias, len(layer.channels) if first or whole else layer.channels
         )
     return result
-
-
-def scheme_layers(graph: Graph, reference: str) -> dict[int, E.Layer]:
-    """Of a scheme's name or file, for the engine."""
-    layers = {}
-    for layer in scheme.load_scheme(reference, graph).layers:
-        op = graph.ops[layer.op_index]
-        channels: Any = 0
-        if layer.weights == "all":
-            channels = E.ALL
-        elif layer.weights:
-            channels = list(layer.weights)
-            if len(channels) == scheme.input_channels(graph, op):
-                channels = E.ALL
-        layers[layer.op_index] = E.Layer(layer.bias, channels)
-    return layers

@@ -3,7 +3,6 @@
 from array import array
 
 WEIGHTED = ("conv2d", "depthwise_conv2d", "linear")
-NAMES = ("last", "bias", "full")
 
 
 def _head(net):
@@ -31,10 +30,24 @@ def _channels(name, weights, in_c):
     return in_c if len(chosen) == in_c else array("H", chosen)
 
 
+def _before_head(scheme, most):
+    # 0 of "last", K of "last-K"
+    if scheme == "last":
+        return 0
+    if isinstance(scheme, str) and scheme[:5] == "last-" and scheme[5:].isdigit():
+        if 0 < int(scheme[5:]) <= most:
+            return int(scheme[5:])
+        raise ValueError("scheme %r: K of last-K is 1 to %d in this model" % (scheme, most))
+    raise ValueError(
+        'scheme %r: use "last", "last-K", "bias", "full", or a dict of layers' % (scheme,)
+    )
+
+
 def resolve(net, scheme):
     """[(operator, bias, channels)] of a scheme for `_microtrain.Model` net.
 
-    scheme: "last" (the head), "bias" (every bias and the head), "full", or a dict
+    scheme: "last" (the head), "last-K" (it and all of the K operators with weights before it),
+    "bias" (every bias and the head), "full", or a dict
     {"layers": {operator name: {"bias": bool, "weights": "none" | "all" | N | [channels]}}}, to
     which the head is added unless it is named. Raises ValueError.
     """
@@ -56,15 +69,10 @@ def resolve(net, scheme):
         if given:
             raise ValueError("the model has no %s, which the scheme trains" % ", ".join(given))
         return layers
-    if scheme not in NAMES:
-        raise ValueError('scheme %r: use "last", "bias", "full", or a dict of layers' % (scheme,))
-    for i in range(len(net)):
-        _, kind, _, in_c, _, _ = net.op(i)
-        if i == head or (scheme == "full" and kind in WEIGHTED):
-            layers.append((i, True, in_c))
-        elif scheme == "bias" and kind in WEIGHTED:
-            layers.append((i, True, 0))
-    return layers
+    trained = [i for i in range(head + 1) if net.op(i)[1] in WEIGHTED]
+    if scheme not in ("bias", "full"):
+        trained = trained[-1 - _before_head(scheme, len(trained) - 1) :]
+    return [(i, True, 0 if scheme == "bias" and i != head else net.op(i)[3]) for i in trained]
 
 
 def name_of(scheme):

@@ -1,8 +1,8 @@
 """Update schemes: which biases and which input channels of which weights are trained.
 
-A scheme is named (`last`, `bias`, `full`), a JSON file of ours, a file with one published
-configuration, or one entry of a published file of many, `FILE.json#MODEL/NAME`. Resolved against a
-graph it is one `LayerScheme` for each trained operator.
+A scheme is named (`last`, `last-K`, `bias`, `full`), a JSON file of ours, a file with one
+published configuration, or one entry of a published file of many, `FILE.json#MODEL/NAME`. Resolved
+against a graph it is one `LayerScheme` for each trained operator.
 
 Our JSON: `{"name": ..., "layers": {OPERATOR: {"bias": true, "weights": W}}}` with W "none", "all",
 a number N (the first N input channels), a list of input channels, or a share of them:
@@ -16,6 +16,7 @@ says something about it.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ from microtrain.channel_selection import Weights, input_channels, normal, select
 from microtrain.errors import SchemeError
 from microtrain.graph import WEIGHTED, Graph
 
-NAMES = ("last", "bias", "full")
+NAMES = ("last", "bias", "full")  # and last-K, K >= 1
+_LAST = re.compile(r"last-([1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,17 @@ class Scheme:
         return {"name": self.name, "layers": layers}
 
 
+def is_name(text: str) -> bool:
+    """Whether --scheme names what is trained, which a board can resolve itself."""
+    return text in NAMES or bool(_LAST.fullmatch(text))
+
+
 def load_scheme(text: str, graph: Graph) -> Scheme:
     """Resolve what a user gave as --scheme. Raises SchemeError."""
     trainable = [i for i, op in enumerate(graph.ops) if op.kind in WEIGHTED]
     if not trainable:
         raise SchemeError("the model has no operator with weights, so nothing can be trained")
-    if text in NAMES:
+    if is_name(text):
         return _named(text, trainable)
     file, separator, entry = text.partition("#")
     data = _read_json(Path(file))
@@ -85,8 +92,8 @@ def _read_json(path: Path) -> Any:
         return json.loads(path.read_text())
     except OSError as error:
         raise SchemeError(
-            f"scheme {str(path)!r}: neither one of {', '.join(NAMES)} nor a file that can be read "
-            f"({error.strerror})"
+            f"scheme {str(path)!r}: neither one of {', '.join(NAMES)}, last-K nor a file that can "
+            f"be read ({error.strerror})"
         ) from error
     except (ValueError, RecursionError) as error:
         raise SchemeError(f"{path}: not JSON: {error}") from error
@@ -94,11 +101,18 @@ def _read_json(path: Path) -> Any:
 
 def _named(name: str, trainable: list[int]) -> Scheme:
     *body, head = trainable
-    layers = [LayerScheme(head, True, "all")]
-    if name != "last":
-        weights: Weights = "all" if name == "full" else None
-        layers = [LayerScheme(i, True, weights) for i in body] + layers
-    return Scheme(name, tuple(layers))
+    if last := _LAST.fullmatch(name):
+        if (count := int(last[1])) > len(body):
+            raise SchemeError(
+                f"scheme {name!r}: the model has {len(body)} operators with weights before the "
+                "classifier"
+            )
+        body = body[-count:]
+    elif name == "last":
+        body = []
+    weights: Weights = None if name == "bias" else "all"
+    layers = [LayerScheme(i, True, weights) for i in body]
+    return Scheme(name, (*layers, LayerScheme(head, True, "all")))
 
 
 def _ours(data: dict[str, Any], default: str, graph: Graph, trainable: list[int]) -> Scheme:

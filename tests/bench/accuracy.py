@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -19,31 +18,21 @@ HERE = Path(__file__).resolve().parent
 REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
 
+import backbones  # noqa: E402
 import engine as E  # noqa: E402
-from transfer import FloatTwin, IntegerTwin, Task  # noqa: E402
+from tasks import signs  # noqa: E402
+from transfer import FloatTwin, IntegerTwin  # noqa: E402
 
 from microtrain.importers.mcunet import import_mcunet  # noqa: E402
 from microtrain.scheme import load_scheme  # noqa: E402
 
-SHARED = Path(os.environ.get("MICROTRAIN_SHARED", REPO.parent / "shared"))
 MODEL = "mbv2-w0.35"
 SCHEMES = {
     "last": "last",
-    "sparse": f"{SHARED}/data/mcunet/sparse_update_configs.json#{MODEL}/49kb",
+    "sparse": f"{backbones.SCHEMES}#{MODEL}/49kb",
 }
 # log2 of the learning rates tried: the same grid for both
 GRID = (-9, -8, -7, -6, -5)
-
-
-def signs(resolution: int) -> Task:
-    """One fixed split: 1,000 photos to train, 1,062 to test; pixels repeated to fit."""
-    with np.load(SHARED / "data/datasets/sign_digits_64rgb.npz") as z:
-        x, y = z["x"], z["y"].astype(np.int64)
-    columns = np.arange(resolution) * 64 // resolution
-    x = (x[:, columns][:, :, columns].astype(np.int16) - 128).astype(np.int8)
-    split = np.random.default_rng(2026).permutation(len(x))
-    a, b = split[:1000], split[1000:]
-    return Task("sign_digits", x[a], y[a], x[b], y[b], 10)
 
 
 def main() -> None:
@@ -55,10 +44,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/accuracy.json")
     options = parser.parse_args()
     task = signs(options.resolution)
-    graph = import_mcunet(SHARED / f"data/mcunet/models_npz/{MODEL}.npz", options.resolution)
+    graph = import_mcunet(backbones.SHARED / f"models_npz/{MODEL}.npz", options.resolution)
+    samples = len(task.split.train)
     rows = []
     print(
-        f"{MODEL} at {options.resolution}x{options.resolution}, {len(task.train_y)} samples x "
+        f"{MODEL} at {options.resolution}x{options.resolution}, {samples} samples x "
         f"{options.epochs} epochs, {options.seeds} seeds; test accuracy in %, mean ± sd over seeds"
     )
     for name in options.schemes:
@@ -77,10 +67,9 @@ def main() -> None:
                 results = [
                     100 * run(2.0**exponent, options.epochs, s) for s in range(options.seeds)
                 ]
-                steps = len(task.train_y) * options.epochs
                 common = {
                     "dataset": task.name, "model": MODEL, "scheme": name, "arm": arm,
-                    "steps": steps, "lr": 2.0**exponent,
+                    "steps": samples * options.epochs, "lr": 2.0**exponent,
                 }  # fmt: skip
                 rows += [common | {"seed": s, "accuracy": a / 100} for s, a in enumerate(results)]
                 cells.append(f"{np.mean(results):9.2f} ± {np.std(results):4.2f}")

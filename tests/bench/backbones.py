@@ -13,7 +13,8 @@ from microtrain import image
 from microtrain.importers.mcunet import import_mcunet
 
 REPO = Path(__file__).resolve().parents[2]
-SHARED = Path(os.environ.get("MICROTRAIN_SHARED", REPO.parent / "shared")) / "data/mcunet"
+REFERENCE = Path(os.environ.get("MICROTRAIN_SHARED", REPO.parent / "shared"))
+SHARED = REFERENCE / "data/mcunet"
 SCHEMES = SHARED / "sparse_update_configs.json"
 CLASSES = 10  # of the new head that training gives them
 

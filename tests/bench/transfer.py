@@ -6,31 +6,20 @@ Both get the same network, parameters, samples, order and learning rates.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
 import engine as E
 import numpy as np
 from numpy.typing import NDArray
+from schemes import layers_of
+from tasks import Rows, Split, Task
 
 from microtrain import image
-from microtrain.channel_selection import input_channels
 from microtrain.graph import WEIGHTED, Graph, Kind
 from microtrain.scheme import Scheme
 
+BATCH = 50  # samples at once in float, where nothing is learned
 HALVE_AT = (0.5, 0.7, 0.85, 0.95)  # NUMERICS: of all steps
-
-
-@dataclass
-class Task:
-    """Samples (n, h, w, c), int8 in the network's input quantisation, and their class labels."""
-
-    name: str
-    train_x: NDArray[np.int8]
-    train_y: NDArray[np.int64]
-    test_x: NDArray[np.int8]
-    test_y: NDArray[np.int64]
-    classes: int
 
 
 def rates(lr: float, steps: int) -> NDArray[np.float64]:
@@ -39,34 +28,33 @@ def rates(lr: float, steps: int) -> NDArray[np.float64]:
     return lr * 0.5**factors
 
 
-def order(task: Task, epochs: int, seed: int) -> NDArray[np.int64]:
+def order(train: Rows, epochs: int, seed: int) -> Rows:
+    """The rows to learn from, each once an epoch."""
     rng = np.random.default_rng(seed)
-    return np.concatenate([rng.permutation(len(task.train_y)) for _ in range(epochs)])
+    return np.concatenate([train[rng.permutation(len(train))] for _ in range(epochs)])
 
 
-def engine_layers(graph: Graph, scheme: Scheme) -> dict[int, E.Layer]:
-    layers = {}
-    for layer in scheme.layers:
-        channels: Any = list(layer.weights) if isinstance(layer.weights, tuple) else 0
-        if layer.weights == "all" or (
-            channels and len(channels) == input_channels(graph, graph.ops[layer.op_index])
-        ):
-            channels = E.ALL
-        layers[layer.op_index] = E.Layer(layer.bias, channels)
-    return layers
+def planned(graph: Graph, scheme: Scheme, classes: int, **options: Any) -> E.Plan:
+    """The engine's plan of a training step with a new head. options: wide, gradient_bits."""
+    model = E.Model(image.to_bytes(graph))
+    return E.Plan(model, layers_of(graph, scheme), E.CROSS_ENTROPY, classes, **options)
 
 
 class IntegerTwin:
     """The network in the engine's integers. What lies below trained operators runs once.
 
-    wide: which trained weights keep 8 fraction bits, E.WIDE_HEAD or E.WIDE_ALL.
+    wide: which trained weights keep 8 fraction bits, E.WIDE_HEAD or E.WIDE_ALL. gradient_bits: 8
+    or 12. qas: whether quantisation-aware scaling is on. head_lr: a learning rate of its own for
+    the head.
     """
 
-    def __init__(self, graph: Graph, scheme: Scheme, task: Task, wide: int) -> None:
-        self.task, layers = task, engine_layers(graph, scheme)
-        self.start = min(layers)
-        model = E.Model(image.to_bytes(graph))
-        self.plan = E.Plan(model, layers, E.CROSS_ENTROPY, task.classes, wide=wide)
+    def __init__(
+        self, graph: Graph, scheme: Scheme, task: Task, *, wide: int = E.WIDE_HEAD,
+        gradient_bits: int = 8, qas: bool = True, head_lr: float | None = None,
+    ) -> None:  # fmt: skip
+        self.task, self.qas, self.head_lr = task, qas, head_lr
+        self.start = min(layer.op_index for layer in scheme.layers)
+        self.plan = planned(graph, scheme, task.classes, wide=wide, gradient_bits=gradient_bits)
         ops = self.plan.c.ops
         places = {graph.input: self.plan.c.input}
         places |= {op.output: ops[i].out for i, op in enumerate(graph.ops[: self.start])}
@@ -75,8 +63,7 @@ class IntegerTwin:
             (places[t], int(np.prod(graph.tensors[t].shape))) for t in needed & places.keys()
         ]
         session = E.Session(self.plan)
-        self.train_x = [self._below(session, x) for x in task.train_x]
-        self.test_x = [self._below(session, x) for x in task.test_x]
+        self.kept = [self._below(session, x) for x in task.x]
 
     def _below(self, session: E.Session, x: NDArray[np.int8]) -> list[NDArray[np.int8]]:
         session.set_input(x)
@@ -90,28 +77,38 @@ class IntegerTwin:
         for index in range(self.start, self.plan.c.run_count):
             E.LIB.mt_session_forward_op(session.pointer, index)
 
-    def run(self, lr: float, epochs: int, seed: int) -> float:
-        """Test accuracy after training from a zero head; the bytes are those of whole steps."""
+    def run(self, lr: float, epochs: int, seed: int, split: Split | None = None) -> float:
+        """Accuracy on the rows to measure after training from a zero head on the others; the bytes
+        are those of whole steps. split: the task's own by default."""
+        split, labels = split or self.task.split, self.task.y
         session = E.Session(self.plan, seed=seed)
-        samples = order(self.task, epochs, seed)
-        schedule = rates(lr, len(samples))
-        for step, i in enumerate(samples):
-            if step == 0 or schedule[step] != schedule[step - 1]:
-                session.set_lr(schedule[step])
-            self._forward(session, self.train_x[i])
-            session.cross_entropy(int(self.task.train_y[i]))
-            session.backward()
+        session.set_qas(self.qas)
+        samples = order(split.train, epochs, seed)
+        head = self.plan.c.run_count - 1
+        for i, factor in zip(samples, rates(1.0, len(samples)), strict=True):
+            self._forward(session, self.kept[i])
+            session.cross_entropy(int(labels[i]))
+            session.set_lr((lr if self.head_lr is None else self.head_lr) * factor)
+            E.LIB.mt_session_backward_op(session.pointer, head)
+            session.set_lr(lr * factor)
+            for index in reversed(range(self.start, head)):
+                E.LIB.mt_session_backward_op(session.pointer, index)
         correct = 0
-        for kept, y in zip(self.test_x, self.task.test_y, strict=True):
-            self._forward(session, kept)
-            correct += session.argmax() == y
-        return correct / len(self.task.test_y)
+        for i in split.test:
+            self._forward(session, self.kept[i])
+            correct += session.argmax() == labels[i]
+        return correct / len(split.test)
 
 
 class FloatTwin:
-    """The dequantised network in fp32 PyTorch. What lies below trained operators runs once."""
+    """The dequantised network in fp32 PyTorch. What lies below trained operators runs once.
 
-    def __init__(self, graph: Graph, scheme: Scheme, task: Task, rounded: bool) -> None:
+    rounded: whether activations are rounded as the integer network's are.
+    """
+
+    def __init__(
+        self, graph: Graph, scheme: Scheme, task: Task, rounded: bool = False
+    ) -> None:
         import torch
 
         self.torch, self.graph, self.task, self.rounded = torch, graph, task, rounded
@@ -137,7 +134,7 @@ class FloatTwin:
             )
         self.head = max(self.parameters)
         self.start = min(self.layers)
-        self.train_x, self.test_x = self._below(task.train_x), self._below(task.test_x)
+        self.kept = self._below(task.x)
 
     def _op(
         self, index: int, values: dict[int, Any], parameters: dict[int, tuple[Any, Any]]
@@ -174,10 +171,9 @@ class FloatTwin:
         source = self.graph.tensors[self.graph.input]
         kept: dict[int, list[Any]] = {}
         with self.torch.no_grad():
-            for i in range(0, len(samples), 50):
-                real = (samples[i : i + 50].astype(np.float32) - source.zero_point) * np.float32(
-                    source.scale
-                )
+            for i in range(0, len(samples), BATCH):
+                real = samples[i : i + BATCH].astype(np.float32) - source.zero_point
+                real *= np.float32(source.scale)
                 values = {self.graph.input: self.torch.tensor(real.transpose(0, 3, 1, 2))}
                 for index in range(self.start):
                     values[self.graph.ops[index].output] = self._op(index, values, self.parameters)
@@ -185,17 +181,16 @@ class FloatTwin:
                     kept.setdefault(t, []).append(values[t])
         return {t: self.torch.cat(parts) for t, parts in kept.items()}
 
-    def _forward(
-        self, kept: dict[int, Any], rows: slice, parameters: dict[int, tuple[Any, Any]]
-    ) -> Any:
-        values = {t: v[rows] for t, v in kept.items()}
+    def _forward(self, rows: Any, parameters: dict[int, tuple[Any, Any]]) -> Any:
+        values = {t: v[rows] for t, v in self.kept.items()}
         for index in range(self.start, self.head + 1):
             values[self.graph.ops[index].output] = self._op(index, values, parameters)
         return values[self.graph.ops[self.head].output]
 
-    def run(self, lr: float, epochs: int, seed: int) -> float:
-        """Test accuracy after plain SGD on single samples, from a zero head."""
-        torch = self.torch
+    def run(self, lr: float, epochs: int, seed: int, split: Split | None = None) -> float:
+        """Accuracy on the rows to measure after plain SGD on single samples, the others, from a
+        zero head. split: the task's own by default."""
+        torch, split = self.torch, split or self.task.split
         parameters = copy.copy(self.parameters)
         weights = parameters[self.head][0]
         parameters[self.head] = (
@@ -217,15 +212,18 @@ class FloatTwin:
                         (list(layer.weights),) if depthwise else (slice(None), list(layer.weights))
                     ] = 1
                 trained.append((w.requires_grad_(), mask))
-        samples = order(self.task, epochs, seed)
-        labels = torch.tensor(self.task.train_y)
+        samples = order(split.train, epochs, seed)
+        labels = torch.tensor(self.task.y)
         for i, rate in zip(samples, rates(lr, len(samples)), strict=True):
-            logits = self._forward(self.train_x, slice(int(i), int(i) + 1), parameters)
+            logits = self._forward(slice(int(i), int(i) + 1), parameters)
             loss = torch.nn.functional.cross_entropy(logits, labels[i : i + 1])
             gradients = torch.autograd.grad(loss, [t for t, _ in trained])
             with torch.no_grad():
                 for (tensor, mask), g in zip(trained, gradients, strict=True):
                     tensor -= rate * (g if mask is None else g * mask)
+        correct = 0
         with torch.no_grad():
-            predicted = self._forward(self.test_x, slice(None), parameters).argmax(1).numpy()
-        return float((predicted == self.task.test_y).mean())
+            for at in range(0, len(split.test), BATCH):
+                rows = torch.tensor(split.test[at : at + BATCH])
+                correct += int((self._forward(rows, parameters).argmax(1) == labels[rows]).sum())
+        return correct / len(split.test)

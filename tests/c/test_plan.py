@@ -13,17 +13,13 @@ from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.training import ReferenceTrainer
-from schemes import engine_layers, random_layers, scheme_layers
+from schemes import PUBLISHED, engine_layers, layers_of, random_layers
 from shared import shared
 
 from microtrain import image
 from microtrain.importers.mcunet import import_mcunet
+from microtrain.scheme import load_scheme
 
-PUBLISHED = {
-    "mbv2-w0.35": ("49kb", "73kb", "99kb", "123kb", "138kb"),
-    "mcunet-5fps": ("49kb", "74kb", "99kb", "124kb", "148kb"),
-    "proxyless-w0.3": ("49kb", "74kb", "98kb", "120kb", "148kb"),
-}  # fmt: skip
 ALIGNMENT = 8  # the last buffer may end short of it
 CASES = [(model, name) for model, names in PUBLISHED.items() for name in names]
 
@@ -32,7 +28,7 @@ CASES = [(model, name) for model, names in PUBLISHED.items() for name in names]
 def test_published_schemes(model: str, name: str) -> None:
     graph = import_mcunet(shared(f"data/mcunet/models_npz/{model}.npz"))
     path = shared("data/mcunet/sparse_update_configs.json")
-    layers = scheme_layers(graph, f"{path}#{model}/{name}")
+    layers = layers_of(graph, load_scheme(f"{path}#{model}/{name}", graph))
     plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, 10)
     info = plan.info
     assert info.arena_lower_bound <= info.arena_bytes <= 1.05 * info.arena_lower_bound
@@ -55,7 +51,7 @@ def test_an_arena_in_pieces_gives_the_same_bytes() -> None:
     """110 KB is the largest free block of an ESP32. No piece is touched beyond its plan."""
     graph = import_mcunet(shared("data/mcunet/models_npz/proxyless-w0.3.npz"))
     path = shared("data/mcunet/sparse_update_configs.json")
-    layers = scheme_layers(graph, f"{path}#proxyless-w0.3/49kb")
+    layers = layers_of(graph, load_scheme(f"{path}#proxyless-w0.3/49kb", graph))
     model = E.Model(image.to_bytes(graph))
     pieces = (112_640, 112_640)
     plans = [E.Plan(model, layers, E.CROSS_ENTROPY, 10, regions=r) for r in ((), pieces)]

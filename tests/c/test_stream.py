@@ -12,13 +12,14 @@ from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.training import ReferenceTrainer
-from schemes import engine_layers, random_layers, scheme_layers
+from schemes import engine_layers, layers_of, random_layers
 from shared import shared
 
 from microtrain import image
 from microtrain.fixed_point import Activation
 from microtrain.graph import Graph, Kind
 from microtrain.importers.mcunet import import_mcunet
+from microtrain.scheme import load_scheme
 
 ALIGNMENT = 8  # the last buffer may end short of it
 MODES = (E.STREAM_NONE, E.STREAM_OPERATORS, E.STREAM_INPUT)
@@ -103,7 +104,7 @@ def test_rows_where_windows_skip_overlap_and_hang_over() -> None:
 def backbone(model: str, name: str) -> tuple[Graph, dict[int, E.Layer]]:
     graph = import_mcunet(shared(f"data/mcunet/models_npz/{model}.npz"))
     path = shared("data/mcunet/sparse_update_configs.json")
-    return graph, scheme_layers(graph, f"{path}#{model}/{name}")
+    return graph, layers_of(graph, load_scheme(f"{path}#{model}/{name}", graph))
 
 
 @pytest.mark.parametrize(("model", "name"), GOALS)

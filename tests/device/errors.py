@@ -22,7 +22,8 @@ raises(ValueError, "image format 9, this firmware reads 1", mt.Model, damaged)
 
 # Schemes
 model = mt.Model("/tiny.mtm")
-raises(ValueError, 'scheme \'most\': use "last", "bias", "full"', mt.Trainer, model, "most")
+raises(ValueError, 'scheme \'most\': use "last", "last-K"', mt.Trainer, model, "most")
+raises(ValueError, "K of last-K is 1 to ", mt.Trainer, model, "last-9")
 layers = {"conv9": {"bias": True}}
 raises(ValueError, "no conv9, which the scheme trains", mt.Trainer, model, {"layers": layers})
 layers = {"conv2d_0": {"bias": True, "weights": 4}}

@@ -209,7 +209,7 @@ def test_schemes_from_files(files: Path) -> None:
     }}}  # fmt: skip
     (files / "many.json").write_text(json.dumps(published))
     sizes = {}
-    for scheme in ("last", "bias", "full", "ours.json", "many.json#tiny/1kb"):
+    for scheme in ("last", "last-1", "bias", "full", "ours.json", "many.json#tiny/1kb"):
         result = cli(files, "plan", "tiny.mtm", "--scheme", scheme, "--json")
         found = json.loads(result.stdout)
         assert set(found) >= PLAN_KEYS and set(found["layers"][0]) >= LAYER_KEYS
@@ -220,6 +220,7 @@ def test_schemes_from_files(files: Path) -> None:
             for layer in found["layers"] if layer["trained_weights"] or layer["trained_bias"]
         }  # fmt: skip
     assert sizes["last"] == {"linear_4": (576, 4)}
+    assert sizes["last-1"] == {"conv2d_2": (128, 16), "linear_4": (576, 4)}
     assert sizes["ours.json"] == {"conv2d_2": (32, 16), "linear_4": (576, 4)}
     assert sizes["many.json#tiny/1kb"] == {
         "depthwise_conv2d_1": (0, 8), "conv2d_2": (64, 16), "linear_4": (576, 4)
@@ -382,7 +383,7 @@ def test_text_output(files: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--scheme", "most"), "neither one of last, bias, full nor a file"),
+        (("--scheme", "most"), "neither one of last, bias, full, last-K nor a file"),
         (("--data", "plain.mtd"), 'has no classes: use loss="mse"'),
         (("--loss", "mse"), 'has classes: use loss="cross_entropy"'),
         (("--val", "small.npz"), "the model wants (6, 6, 3)"),

@@ -47,6 +47,17 @@ def test_named_schemes() -> None:
     assert resolved("full", graph) == {"conv2d_0": (True, "all"), "linear_0": (True, "all")}
 
 
+def test_the_last_layers() -> None:
+    graph = tiny_net.graph()
+    everything = resolved("full", graph)
+    assert resolved("last-1", graph) == {k: everything[k] for k in ("conv2d_2", "linear_4")}
+    assert resolved("last-3", graph) == everything
+    with pytest.raises(SchemeError, match="'last-4': the model has 3 operators"):
+        load_scheme("last-4", graph)
+    with pytest.raises(SchemeError, match="last-K nor a file"):
+        load_scheme("last-0", graph)
+
+
 @pytest.mark.parametrize(
     ("weights", "expected"),
     [

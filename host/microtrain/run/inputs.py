@@ -12,7 +12,7 @@ from microtrain.dataset import Dataset
 from microtrain.errors import DataError, ModelError
 from microtrain.files import read_checked
 from microtrain.graph import Graph
-from microtrain.scheme import NAMES, load_scheme
+from microtrain.scheme import is_name, load_scheme
 
 
 @dataclass(frozen=True)
@@ -46,4 +46,4 @@ def board_scheme(text: str, graph: Graph) -> str:
     Raises SchemeError.
     """
     scheme = load_scheme(text, graph)
-    return text if text in NAMES else json.dumps(scheme.to_json(graph), separators=(",", ":"))
+    return text if is_name(text) else json.dumps(scheme.to_json(graph), separators=(",", ":"))

@@ -26,7 +26,7 @@ SMALLER = ("bias", "last")  # schemes that may fit where another does not
 @click.command()
 @click.argument("image", type=FILE)
 @click.option("--scheme", default="last", show_default=True,
-              help="last, bias, full, a scheme file, or FILE.json#MODEL/NAME.")
+              help="last, last-K, bias, full, a scheme file, or FILE.json#MODEL/NAME.")
 @click.option("--ram", type=click.IntRange(1), help="Bytes of RAM there are: does it fit?")
 @click.option("--new-head", type=click.IntRange(2, 65535), help="Classes of a new classifier.")
 @click.option("--loss", type=click.Choice(LOSSES), default="cross_entropy", show_default=True)

@@ -61,7 +61,7 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--model", type=FILE, required=True, help="Model image (.mtm).")
 @click.option("--data", type=FILE, required=True, help="Data file (.mtd), or .npz with x, y.")
 @click.option("--val", type=FILE, help="Data to measure on, before, between epochs and after.")
-@click.option("--scheme", help="What is trained: last, bias, full, a scheme file, or "
+@click.option("--scheme", help="What is trained: last, last-K, bias, full, a scheme file, or "
               "FILE.json#MODEL/NAME  [default: the checkpoint's, else last]")
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, 2**31, max_open=True), help="Learning rate, "
