@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from microtrain.graph import Graph
 from microtrain.link import open_device
 from microtrain.run import TrainOptions, train
 from microtrain.search.contributions import Analysis, Gains
+from microtrain.search.evolution import Candidates, draw, evolve
+from microtrain.search.executors import Processes
 from microtrain.search.knapsack import Item, best_first
 from microtrain.search.optimum import optimum
 from microtrain.search.planner import Need, Planner
@@ -72,10 +74,6 @@ def random_gains(graph: Graph, seed: int) -> Gains:
     )
 
 
-def total_gain(gains: Gains, selection: Selection) -> float:
-    return gains.biases[selection.biases] + sum(gains.shares[s] for s in selection.shares)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_the_optimum_is_that_of_brute_force(seed: int, plan: Planner) -> None:
     graph = tiny_net.graph()
@@ -85,7 +83,7 @@ def test_the_optimum_is_that_of_brute_force(seed: int, plan: Planner) -> None:
     low, high = min(needs.values()), max(needs.values())
     answers = set()
     for budget in np.linspace(low, high, 12).astype(int).tolist():
-        best = max(total_gain(gains, s) for s, need in needs.items() if need <= budget)
+        best = max(gains.total(s) for s, need in needs.items() if need <= budget)
         found = optimum(gains, layers(graph), plan, budget)
         assert found.proven
         assert found.gain == pytest.approx(best, abs=1e-12)
@@ -115,12 +113,49 @@ def test_an_answer_that_is_not_proven_says_so(plan: Planner) -> None:
         return Need(need.total + more, need.arena + more)
 
     budget = 4600
-    best = max(total_gain(gains, s) for s in needs if growing(s).total <= budget)
+    best = max(gains.total(s) for s in needs if growing(s).total <= budget)
     whole = optimum(gains, layers(graph), growing, budget)
     assert whole.proven and whole.gain == pytest.approx(best, abs=1e-12)
     cut = optimum(gains, layers(graph), growing, budget, most_plans=0)
     assert not cut.proven and cut.gain <= best <= cut.bound
     assert cut.need.total <= budget
+
+
+@pytest.mark.parametrize("search", [evolve, draw])
+def test_candidates_are_planned_and_counted(
+    search: Callable[[Candidates, int], None], plan: Planner
+) -> None:
+    graph = tiny_net.graph()
+    gains = random_gains(graph, 1)
+    needs = {selection: plan(selection).total for selection in every(graph)}
+    budget = sorted(needs.values())[len(needs) // 2]
+    planned: list[Selection] = []
+
+    def counted(selection: Selection) -> Need:
+        planned.append(selection)
+        return plan(selection)
+
+    def run(seed: int, samples: int) -> Candidates:
+        found = Candidates(gains, layers(graph), counted, budget, samples, lambda *call: None)
+        search(found, seed)
+        return found
+
+    found = run(0, 250)
+    assert found.best is not None and plan(found.best).total <= budget
+    assert set(planned) <= needs.keys()
+    fitting = [
+        gains.total(s) if needs[s] <= budget else -np.inf for s in planned[: found.most]
+    ]
+    for looked in (1, 10, 100, 250):
+        best = max(fitting[:looked])
+        assert found.gain(looked) == (None if best == -np.inf else best)
+    assert gains.total(found.best) == found.gain(250)
+    # 106 selections: 250 candidates find the best of them.
+    assert found.gain(250) == optimum(gains, layers(graph), plan, budget).gain
+    assert run(0, 250).found == found.found != run(1, 250).found
+    nothing = Candidates(gains, layers(graph), plan, 100, 20, lambda *call: None)
+    search(nothing, 0)
+    assert nothing.best is nothing.gain(20) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -162,20 +197,20 @@ def test_runs_go_on_where_they_were(options: TrainOptions, tmp_path: Path) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Analysis(options, [1, 3], 2, path).measure(2, stop)
+        Analysis(options, [1, 3], 2, path).measure(Processes(2), stop)
     first = path.read_text()
     assert len(first.splitlines()) == 1 + 5
     path.write_text(first + '{"biases": 3, "sha')  # killed as it wrote
     calls = []
     analysis = Analysis(options, [1, 3], 2, path)
-    analysis.measure(1, lambda *call: calls.append(call))
+    analysis.measure(Processes(1), lambda *call: calls.append(call))
     assert calls == [(done, 26) for done in range(5, 27)]
     assert path.read_text().startswith(first)
     assert len(path.read_text().splitlines()) == 1 + 26
     assert set(analysis.results.accuracy) == set(analysis.runs())
 
     again = Analysis(options, [1, 3], 2, path)
-    again.measure(1, lambda *call: None)
+    again.measure(Processes(1), lambda *call: None)
     assert again.gains() == analysis.gains()
 
     # One of them, by the command that trains.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from microtrain.link.transport import Device
-from microtrain.run.inputs import load_image
-from microtrain.run.plan import plan
+from microtrain.run.board import put
+from microtrain.run.inputs import board_scheme, load_image
+from microtrain.run.plan import plan_there
 from microtrain.run.train import TrainOptions
 from microtrain.search.selection import Selection
 
@@ -24,22 +26,23 @@ class Need:
 class Planner:
     """Exact bytes of selections, each planned once.
 
-    folder: for its temporary file. Calling it raises MicrotrainError.
+    folder: for its temporary file. Both raise MicrotrainError.
     """
 
     def __init__(self, device: Device, options: TrainOptions, folder: Path) -> None:
-        self.device, self.options, self.folder = device, options, folder
-        self.graph = load_image(options.model).graph
+        image = load_image(options.model)
+        self.device, self.graph, self.file = device, image.graph, folder / "scheme.json"
+        self.remote = put(device, options.model.name, image.data)
+        self.options: dict[str, Any] = {
+            "new_head": options.new_head, "loss": options.loss or "cross_entropy",
+            "wide": options.wide, "gradient_bits": options.gradient_bits or 8,
+        }  # fmt: skip
         self.known: dict[Selection, Need] = {}
 
     def __call__(self, selection: Selection) -> Need:
         if selection not in self.known:
-            file = self.folder / "scheme.json"
-            file.write_text(json.dumps(selection.scheme(self.graph, "search")))
-            found, _ = plan(
-                self.device, self.options.model, str(file), new_head=self.options.new_head,
-                loss=self.options.loss or "cross_entropy", wide=self.options.wide,
-                gradient_bits=self.options.gradient_bits or 8,
-            )  # fmt: skip
+            self.file.write_text(json.dumps(selection.scheme(self.graph, "search")))
+            scheme = board_scheme(str(self.file), self.graph)
+            found, _ = plan_there(self.device, self.remote, scheme, **self.options)
             self.known[selection] = Need(found["total_ram_bytes"], found["arena_bytes"])
         return self.known[selection]
