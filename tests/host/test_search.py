@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -17,17 +20,18 @@ import pytest
 import tiny_net
 from command_line import COMMAND, run_cli
 
-from microtrain.errors import DataError, PlanError
+from microtrain.errors import DataError, DeviceError, MicrotrainError, PlanError
 from microtrain.graph import Graph
 from microtrain.link import open_device
 from microtrain.run import TrainOptions, train
 from microtrain.search.contributions import Analysis, Gains
 from microtrain.search.evolution import Candidates, draw, evolve
-from microtrain.search.executors import Processes
+from microtrain.search.executors import Executor, Processes
 from microtrain.search.knapsack import Item, best_first
 from microtrain.search.optimum import optimum
 from microtrain.search.planner import Need, Planner
 from microtrain.search.pointwise import pointwise
+from microtrain.search.ray_cluster import RayCluster
 from microtrain.search.results import Run
 from microtrain.search.selection import Selection, layers, shares
 
@@ -212,6 +216,10 @@ def test_runs_go_on_where_they_were(options: TrainOptions, tmp_path: Path) -> No
     again = Analysis(options, [1, 3], 2, path)
     again.measure(Processes(1), lambda *call: None)
     assert again.gains() == analysis.gains()
+    # Nothing that is as by default: options to come change no file that there is.
+    assert json.loads(first.partition("\n")[0]).keys() == {
+        "microtrain_search", "epochs", "lr", "model_sha256", "data_sha256", "val_sha256"
+    }  # fmt: skip
 
     # One of them, by the command that trains.
     run = Run(Selection(3, (shares(analysis.graph, 3)[-1],)), 2)
@@ -220,6 +228,45 @@ def test_runs_go_on_where_they_were(options: TrainOptions, tmp_path: Path) -> No
     with open_device("virtual") as device:
         done = train(device, replace(options, scheme=str(scheme), seed=2), lambda event: None).done
     assert done["val_accuracy_after"] == analysis.results.accuracy[run]
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_measures_the_same(options: TrainOptions, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install 'microtrain[ray]'")
+
+    def measured(name: str, executor: Executor) -> list[str]:
+        Analysis(options, [2], 1, tmp_path / name).measure(executor, lambda *call: None)
+        return sorted((tmp_path / name).read_text().splitlines())
+
+    assert measured("ray", RayCluster("local", 2)) == measured("here", Processes(1))
+    wrong = replace(options, new_head=1)
+    with pytest.raises(MicrotrainError) as here:
+        next(Processes(1).measure(wrong, [Run(Selection(0), 1)]))
+    with pytest.raises(type(here.value), match=re.escape(str(here.value))):
+        next(RayCluster("local", 2).measure(wrong, [Run(Selection(0), 1)]))
+
+
+@pytest.mark.slow
+def test_no_ray_cluster(options: TrainOptions) -> None:
+    pytest.importorskip("ray", reason="pip install 'microtrain[ray]'")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(DeviceError, match=f"no Ray cluster at '{address}'"):
+        next(RayCluster(address, None).measure(options, [Run(Selection(0), 1)]))
+
+
+@pytest.mark.parametrize("package", ["ray", "pymoo"])
+def test_a_package_that_is_missing_is_named(
+    package: str, options: TrainOptions, plan: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MicrotrainError, match=rf"{package}: pip install 'microtrain\["):
+        if package == "ray":
+            next(RayCluster("local", None).measure(options, [Run(Selection(0), 1)]))
+        gains = random_gains(plan.graph, 0)
+        evolve(Candidates(gains, layers(plan.graph), plan, 9999, 9, lambda *call: None), 0)
 
 
 def test_gains_are_differences_of_means(options: TrainOptions, tmp_path: Path) -> None:
@@ -260,7 +307,10 @@ def test_the_command(files: Path, tmp_path: Path) -> None:
     text = run_cli(*arguments, folder=tmp_path / "board")
     assert text.returncode == 0, text.stderr
     assert "biases of the last" in text.stdout and "pointwise expansions: " in text.stdout
-    found = json.loads(run_cli(*arguments, "--json", folder=tmp_path / "board").stdout)
+    other = run_cli(*arguments, "--evolution", "60", "--json", folder=tmp_path / "board")
+    found = json.loads(other.stdout)
+    assert found["evolution"]["samples"] == found["random"]["samples"] == 60
+    assert found["random"]["gain"] <= found["evolution"]["gain"] <= found["gain"]
     assert found["proven"] and found["total_ram_bytes"] <= 4200
     assert f"{found['total_ram_bytes']:,} bytes" in text.stdout
     assert json.loads((tmp_path / "s.json").read_text()) == found["scheme"]

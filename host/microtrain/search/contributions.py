@@ -22,6 +22,8 @@ from microtrain.search.executors import Executor
 from microtrain.search.results import Results, Run
 from microtrain.search.selection import Selection, Share, layers, shares
 
+_DEFAULTS = TrainOptions(Path(), Path(), 0)
+
 
 @dataclass(frozen=True)
 class Gains:
@@ -61,7 +63,12 @@ class Analysis:
         self.options, self.seeds = options, seeds
         self.biases = sorted({0, *biases})
         self.shares = shares(self.graph, self.biases[-1])
-        subject: dict[str, Any] = asdict(replace(options, seed=None, save=None, val_every=0))
+        # Without what is as by default: files stay good when options are added.
+        subject: dict[str, Any] = {
+            name: value
+            for name, value in asdict(replace(options, seed=None, save=None, val_every=1)).items()
+            if value != getattr(_DEFAULTS, name)
+        }
         for name in ("data", "val"):
             load_data(subject[name], self.graph)
         for name in ("model", "data", "val"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from microtrain.search.worker import worker
 
 FILES = ("model", "data", "val")  # those of TrainOptions
 BOARD = "firmware"
+CONNECT_TIMEOUT_S = 10.0
 
 
 class RayCluster:
@@ -48,11 +50,12 @@ class RayCluster:
         files = {name: getattr(options, name) for name in FILES} | {BOARD: firmware_path()}
         package = Path(microtrain.__file__).parent
         try:
+            self._connect()
             ray.init(
                 self.address, runtime_env={"py_modules": [str(package)]},
                 log_to_driver=False, logging_level=logging.ERROR,
             )  # fmt: skip
-        except (ConnectionError, RuntimeError, ValueError, RayError) as error:
+        except (OSError, RuntimeError, ValueError, RayError) as error:
             raise DeviceError(f"no Ray cluster at {self.address!r}: {error}") from error
         try:
             contents = {name: ray.put(path.read_bytes()) for name, path in files.items()}
@@ -77,6 +80,12 @@ class RayCluster:
             ) from error
         finally:
             ray.shutdown()
+
+    def _connect(self) -> None:
+        """Raise OSError or ValueError where nobody answers; Ray would try for minutes."""
+        host, colon, port = self.address.removeprefix("ray://").rpartition(":")
+        if colon:
+            socket.create_connection((host, int(port)), CONNECT_TIMEOUT_S).close()
 
 
 class _Actor:
