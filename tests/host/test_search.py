@@ -144,19 +144,19 @@ def test_candidates_are_planned_and_counted(
         search(found, seed)
         return found
 
-    found = run(0, 250)
+    found = run(0, 1000)
     assert found.best is not None and plan(found.best).total <= budget
     assert set(planned) <= needs.keys()
     fitting = [
         gains.total(s) if needs[s] <= budget else -np.inf for s in planned[: found.most]
     ]
-    for looked in (1, 10, 100, 250):
+    for looked in (1, 10, 100, 1000):
         best = max(fitting[:looked])
         assert found.gain(looked) == (None if best == -np.inf else best)
-    assert gains.total(found.best) == found.gain(250)
-    # 106 selections: 250 candidates find the best of them.
-    assert found.gain(250) == optimum(gains, layers(graph), plan, budget).gain
-    assert run(0, 250).found == found.found != run(1, 250).found
+    assert gains.total(found.best) == found.gain(1000)
+    # 106 selections: 1000 candidates find the best of them.
+    assert found.gain(1000) == optimum(gains, layers(graph), plan, budget).gain
+    assert run(0, 1000).found == found.found != run(1, 1000).found
     nothing = Candidates(gains, layers(graph), plan, 100, 20, lambda *call: None)
     search(nothing, 0)
     assert nothing.best is nothing.gain(20) is None

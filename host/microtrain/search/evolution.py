@@ -16,6 +16,7 @@ from microtrain.search.optimum import Plan
 from microtrain.search.selection import Selection
 
 POPULATION = 100
+MUTATION_ETA = 3.0  # of polynomial mutation: few ratios are neighbours, so steps are wide
 
 
 class Candidates:
@@ -50,6 +51,13 @@ class Candidates:
         shares = [(name, ratios[gene]) for name, ratios, gene in chosen]
         return Selection(k, tuple(share for share in shares[len(shares) - k :] if share[1]))
 
+    def random(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Random genes. Of the layers a share is left out that is random as well: with every
+        ratio as likely as none, next to nothing of more than a few layers fits a budget."""
+        genes = rng.integers(0, self.top, endpoint=True)
+        genes[1:][rng.random(len(genes) - 1) > rng.random()] = 0
+        return genes
+
     def look(self, genes: NDArray[np.int64]) -> tuple[float, int]:
         """The sum of gains of a candidate, and the bytes of its plan. Raises MicrotrainError."""
         selection = self.selection(genes)
@@ -75,7 +83,6 @@ def evolve(candidates: Candidates, seed: int) -> None:
         from pymoo.operators.crossover.ux import UniformCrossover
         from pymoo.operators.mutation.pm import PM
         from pymoo.operators.repair.rounding import RoundingRepair
-        from pymoo.operators.sampling.rnd import IntegerRandomSampling
         from pymoo.optimize import minimize
     except ImportError as error:
         raise MicrotrainError(
@@ -95,17 +102,18 @@ def evolve(candidates: Candidates, seed: int) -> None:
             gain, total = candidates.look(x)
             out["F"], out["G"] = -gain, total - candidates.budget
 
+    rng, size = np.random.default_rng(seed), min(POPULATION, candidates.most)
     algorithm = GA(
-        pop_size=min(POPULATION, candidates.most),
-        sampling=IntegerRandomSampling(),
+        pop_size=size,
+        sampling=np.array([candidates.random(rng) for _ in range(size)]),
         crossover=UniformCrossover(),
-        mutation=PM(vtype=float, repair=RoundingRepair()),
+        mutation=PM(eta=MUTATION_ETA, vtype=float, repair=RoundingRepair()),
     )
     minimize(Problem(), algorithm, ("n_eval", candidates.most), seed=seed)
 
 
 def draw(candidates: Candidates, seed: int) -> None:
-    """Look at candidates drawn evenly, as the first generation of `evolve` is."""
+    """Look at random candidates, drawn as the first generation of `evolve`."""
     rng = np.random.default_rng(seed)
     for _ in range(candidates.most):
-        candidates.look(rng.integers(0, candidates.top, endpoint=True))
+        candidates.look(candidates.random(rng))
