@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -238,12 +239,17 @@ def test_a_ray_cluster_measures_the_same(options: TrainOptions, tmp_path: Path) 
         Analysis(options, [2], 1, tmp_path / name).measure(executor, lambda *call: None)
         return sorted((tmp_path / name).read_text().splitlines())
 
+    def folders() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob("microtrain-ray-*"))
+
+    before = folders()
     assert measured("ray", RayCluster("local", 2)) == measured("here", Processes(1))
     wrong = replace(options, new_head=1)
     with pytest.raises(MicrotrainError) as here:
         next(Processes(1).measure(wrong, [Run(Selection(0), 1)]))
     with pytest.raises(type(here.value), match=re.escape(str(here.value))):
         next(RayCluster("local", 2).measure(wrong, [Run(Selection(0), 1)]))
+    assert folders() <= before
 
 
 @pytest.mark.slow

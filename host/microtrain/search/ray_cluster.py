@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -22,6 +23,7 @@ from microtrain.search.worker import worker
 FILES = ("model", "data", "val")  # those of TrainOptions
 BOARD = "firmware"
 CONNECT_TIMEOUT_S = 10.0
+CLOSE_TIMEOUT_S = 10.0
 
 
 class RayCluster:
@@ -57,16 +59,18 @@ class RayCluster:
             )  # fmt: skip
         except (OSError, RuntimeError, ValueError, RayError) as error:
             raise DeviceError(f"no Ray cluster at {self.address!r}: {error}") from error
+        boards: list[Any] = []
         try:
             contents = {name: ray.put(path.read_bytes()) for name, path in files.items()}
             most = min(len(runs), int(ray.cluster_resources().get("CPU", 0)))
             if most < 1:
                 raise DeviceError(f"the Ray cluster at {self.address!r} has no CPU for a board")
-            actor = ray.remote(num_cpus=1)(_Actor)
+            # A second thread, so that close() need not wait for a run to end.
+            actor: Any = ray.remote(_Actor)
+            actor = actor.options(num_cpus=1, max_concurrency=2)
             names = {name: path.name for name, path in files.items()}
-            boards = [
-                actor.remote(options, names, contents) for _ in range(min(self.jobs or most, most))
-            ]
+            for _ in range(min(self.jobs or most, most)):
+                boards.append(actor.remote(options, names, contents))
             pool: Any = ActorPool(boards)
             yield from pool.map_unordered(lambda board, run: board.measure.remote(run), runs)
         except RayTaskError as error:
@@ -79,6 +83,8 @@ class RayCluster:
                 f"{error}"
             ) from error
         finally:
+            with contextlib.suppress(RayError):
+                ray.get([board.close.remote() for board in boards], timeout=CLOSE_TIMEOUT_S)
             ray.shutdown()
 
     def _connect(self) -> None:
@@ -89,7 +95,7 @@ class RayCluster:
 
 
 class _Actor:
-    """A process somewhere in the cluster.
+    """A process somewhere in the cluster, with its files in a temporary folder until close().
 
     names and contents: of the files, by what they are. The contents come by reference, so that
     a machine gets them once.
@@ -99,6 +105,9 @@ class _Actor:
         self, options: TrainOptions, names: dict[str, str], contents: dict[str, Any]
     ) -> None:
         self.options, self.names, self.contents = options, names, contents
+        self.folder = tempfile.TemporaryDirectory(
+            prefix="microtrain-ray-", ignore_cleanup_errors=True
+        )
         self.accuracy: Callable[[Run], float] | None = None
 
     def measure(self, run: Run) -> tuple[Run, float]:
@@ -106,10 +115,12 @@ class _Actor:
             self.accuracy = self._start()
         return run, self.accuracy(run)
 
+    def close(self) -> None:
+        self.folder.cleanup()
+
     def _start(self) -> Callable[[Run], float]:
         import ray
 
-        self.folder = tempfile.TemporaryDirectory(prefix="microtrain-ray-")
         paths = {}
         for what, reference in self.contents.items():
             paths[what] = Path(self.folder.name, what, self.names[what])
