@@ -30,20 +30,13 @@ def plan(
     Raises ModelError, SchemeError, DeviceError.
     """
     source = load_image(image)
-    remote = put(device, image.name, source.data)
-    return plan_there(
-        device, remote, board_scheme(scheme, source.graph), new_head=new_head, loss=loss,
-        wide=wide, gradient_bits=gradient_bits, others=others,
-    )  # fmt: skip
-
-
-def plan_there(
-    device: Device, remote: str, resolved: str, *, others: Sequence[str] = (), **options: object
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """As plan(), of the image `remote` on the board and a scheme as board_scheme() gives it."""
+    resolved = board_scheme(scheme, source.graph)
     events: list[Event] = []
-    there = {"model": remote, "scheme": resolved, "others": list(others)} | options
-    call(device, "plan", there, events.append)
+    options = {
+        "model": put(device, image.name, source.data), "scheme": resolved, "new_head": new_head,
+        "loss": loss, "wide": wide, "gradient_bits": gradient_bits, "others": list(others),
+    }  # fmt: skip
+    call(device, "plan", options, events.append)
     found, *rest = events
     first = {key: found.pop(key) for key in ("model", "scheme")}
     return first | found, {event["scheme"]: event["total_ram_bytes"] for event in rest}
