@@ -217,7 +217,7 @@ size: virtual ## bytes of the engine and the binding in the virtual board
 
 # --- benchmarks ---------------------------------------------------------------------------------
 
-BENCHES := kernels memory accuracy
+BENCHES := kernels memory accuracy search
 
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
@@ -225,6 +225,7 @@ bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
 bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
+bench-search: ## layers to train, searched and published
 bench-kernels: emulator qemu
 bench-accuracy: torch
 .PHONY: torch

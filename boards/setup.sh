@@ -82,7 +82,7 @@ setup_python() {
         "$python" -m venv "$venv"
     fi
     say "installing the host package and its pinned dependencies into .venv"
-    "$venv/bin/python" -m pip install -q -e "$root/host[tflite,onnx,plot,images,flash,dev]"
+    "$venv/bin/python" -m pip install -q -e "$root/host[tflite,onnx,plot,images,flash,search,dev]"
 }
 
 # Float training to compare with. Large, and needed by benchmarks and training scripts only.

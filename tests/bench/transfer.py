@@ -82,7 +82,7 @@ class IntegerTwin:
         are those of whole steps. split: the task's own by default."""
         split, labels = split or self.task.split, self.task.y
         session = E.Session(self.plan, seed=seed)
-        session.set_qas(self.qas)
+        session.set_optimizer(qas=self.qas)
         samples = order(split.train, epochs, seed)
         head = self.plan.c.run_count - 1
         for i, factor in zip(samples, rates(1.0, len(samples)), strict=True):

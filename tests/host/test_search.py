@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import signal
+import socket
 import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,15 +21,18 @@ import pytest
 import tiny_net
 from command_line import COMMAND, run_cli
 
-from microtrain.errors import DataError, PlanError
+from microtrain.errors import DataError, DeviceError, MicrotrainError, PlanError
 from microtrain.graph import Graph
 from microtrain.link import open_device
 from microtrain.run import TrainOptions, train
 from microtrain.search.contributions import Analysis, Gains
+from microtrain.search.evolution import Candidates, draw, evolve
+from microtrain.search.executors import Executor, Processes
 from microtrain.search.knapsack import Item, best_first
 from microtrain.search.optimum import optimum
 from microtrain.search.planner import Need, Planner
 from microtrain.search.pointwise import pointwise
+from microtrain.search.ray_cluster import RayCluster
 from microtrain.search.results import Run
 from microtrain.search.selection import Selection, layers, shares
 
@@ -72,10 +79,6 @@ def random_gains(graph: Graph, seed: int) -> Gains:
     )
 
 
-def total_gain(gains: Gains, selection: Selection) -> float:
-    return gains.biases[selection.biases] + sum(gains.shares[s] for s in selection.shares)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_the_optimum_is_that_of_brute_force(seed: int, plan: Planner) -> None:
     graph = tiny_net.graph()
@@ -85,7 +88,7 @@ def test_the_optimum_is_that_of_brute_force(seed: int, plan: Planner) -> None:
     low, high = min(needs.values()), max(needs.values())
     answers = set()
     for budget in np.linspace(low, high, 12).astype(int).tolist():
-        best = max(total_gain(gains, s) for s, need in needs.items() if need <= budget)
+        best = max(gains.total(s) for s, need in needs.items() if need <= budget)
         found = optimum(gains, layers(graph), plan, budget)
         assert found.proven
         assert found.gain == pytest.approx(best, abs=1e-12)
@@ -115,12 +118,49 @@ def test_an_answer_that_is_not_proven_says_so(plan: Planner) -> None:
         return Need(need.total + more, need.arena + more)
 
     budget = 4600
-    best = max(total_gain(gains, s) for s in needs if growing(s).total <= budget)
+    best = max(gains.total(s) for s in needs if growing(s).total <= budget)
     whole = optimum(gains, layers(graph), growing, budget)
     assert whole.proven and whole.gain == pytest.approx(best, abs=1e-12)
     cut = optimum(gains, layers(graph), growing, budget, most_plans=0)
     assert not cut.proven and cut.gain <= best <= cut.bound
     assert cut.need.total <= budget
+
+
+@pytest.mark.parametrize("search", [evolve, draw])
+def test_candidates_are_planned_and_counted(
+    search: Callable[[Candidates, int], None], plan: Planner
+) -> None:
+    graph = tiny_net.graph()
+    gains = random_gains(graph, 1)
+    needs = {selection: plan(selection).total for selection in every(graph)}
+    budget = sorted(needs.values())[len(needs) // 2]
+    planned: list[Selection] = []
+
+    def counted(selection: Selection) -> Need:
+        planned.append(selection)
+        return plan(selection)
+
+    def run(seed: int, samples: int) -> Candidates:
+        found = Candidates(gains, layers(graph), counted, budget, samples, lambda *call: None)
+        search(found, seed)
+        return found
+
+    found = run(0, 1000)
+    assert found.best is not None and plan(found.best).total <= budget
+    assert set(planned) <= needs.keys()
+    fitting = [
+        gains.total(s) if needs[s] <= budget else -np.inf for s in planned[: found.most]
+    ]
+    for looked in (1, 10, 100, 1000):
+        best = max(fitting[:looked])
+        assert found.gain(looked) == (None if best == -np.inf else best)
+    assert gains.total(found.best) == found.gain(1000)
+    # 106 selections: 1000 candidates find the best of them.
+    assert found.gain(1000) == optimum(gains, layers(graph), plan, budget).gain
+    assert run(0, 1000).found == found.found != run(1, 1000).found
+    nothing = Candidates(gains, layers(graph), plan, 100, 20, lambda *call: None)
+    search(nothing, 0)
+    assert nothing.best is nothing.gain(20) is None
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -162,21 +202,25 @@ def test_runs_go_on_where_they_were(options: TrainOptions, tmp_path: Path) -> No
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        Analysis(options, [1, 3], 2, path).measure(2, stop)
+        Analysis(options, [1, 3], 2, path).measure(Processes(2), stop)
     first = path.read_text()
     assert len(first.splitlines()) == 1 + 5
     path.write_text(first + '{"biases": 3, "sha')  # killed as it wrote
     calls = []
     analysis = Analysis(options, [1, 3], 2, path)
-    analysis.measure(1, lambda *call: calls.append(call))
+    analysis.measure(Processes(1), lambda *call: calls.append(call))
     assert calls == [(done, 26) for done in range(5, 27)]
     assert path.read_text().startswith(first)
     assert len(path.read_text().splitlines()) == 1 + 26
     assert set(analysis.results.accuracy) == set(analysis.runs())
 
     again = Analysis(options, [1, 3], 2, path)
-    again.measure(1, lambda *call: None)
+    again.measure(Processes(1), lambda *call: None)
     assert again.gains() == analysis.gains()
+    # Nothing that is as by default: options to come change no file that there is.
+    assert json.loads(first.partition("\n")[0]).keys() == {
+        "microtrain_search", "epochs", "lr", "model_sha256", "data_sha256", "val_sha256"
+    }  # fmt: skip
 
     # One of them, by the command that trains.
     run = Run(Selection(3, (shares(analysis.graph, 3)[-1],)), 2)
@@ -185,6 +229,50 @@ def test_runs_go_on_where_they_were(options: TrainOptions, tmp_path: Path) -> No
     with open_device("virtual") as device:
         done = train(device, replace(options, scheme=str(scheme), seed=2), lambda event: None).done
     assert done["val_accuracy_after"] == analysis.results.accuracy[run]
+
+
+@pytest.mark.slow
+def test_a_ray_cluster_measures_the_same(options: TrainOptions, tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="pip install 'microtrain[ray]'")
+
+    def measured(name: str, executor: Executor) -> list[str]:
+        Analysis(options, [2], 1, tmp_path / name).measure(executor, lambda *call: None)
+        return sorted((tmp_path / name).read_text().splitlines())
+
+    def folders() -> set[Path]:
+        return set(Path(tempfile.gettempdir()).glob("microtrain-ray-*"))
+
+    before = folders()
+    assert measured("ray", RayCluster("local", 2)) == measured("here", Processes(1))
+    wrong = replace(options, new_head=1)
+    with pytest.raises(MicrotrainError) as here:
+        next(Processes(1).measure(wrong, [Run(Selection(0), 1)]))
+    with pytest.raises(type(here.value), match=re.escape(str(here.value))):
+        next(RayCluster("local", 2).measure(wrong, [Run(Selection(0), 1)]))
+    assert folders() <= before
+
+
+@pytest.mark.slow
+def test_no_ray_cluster(options: TrainOptions) -> None:
+    pytest.importorskip("ray", reason="pip install 'microtrain[ray]'")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(DeviceError, match=f"no Ray cluster at '{address}'"):
+        next(RayCluster(address, None).measure(options, [Run(Selection(0), 1)]))
+
+
+@pytest.mark.parametrize("package", ["ray", "pymoo"])
+def test_a_package_that_is_missing_is_named(
+    package: str, options: TrainOptions, plan: Planner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MicrotrainError, match=rf"{package}: pip install 'microtrain\["):
+        if package == "ray":
+            next(RayCluster("local", None).measure(options, [Run(Selection(0), 1)]))
+        gains = random_gains(plan.graph, 0)
+        evolve(Candidates(gains, layers(plan.graph), plan, 9999, 9, lambda *call: None), 0)
 
 
 def test_gains_are_differences_of_means(options: TrainOptions, tmp_path: Path) -> None:
@@ -225,7 +313,10 @@ def test_the_command(files: Path, tmp_path: Path) -> None:
     text = run_cli(*arguments, folder=tmp_path / "board")
     assert text.returncode == 0, text.stderr
     assert "biases of the last" in text.stdout and "pointwise expansions: " in text.stdout
-    found = json.loads(run_cli(*arguments, "--json", folder=tmp_path / "board").stdout)
+    other = run_cli(*arguments, "--evolution", "60", "--json", folder=tmp_path / "board")
+    found = json.loads(other.stdout)
+    assert found["evolution"]["samples"] == found["random"]["samples"] == 60
+    assert found["random"]["gain"] <= found["evolution"]["gain"] <= found["gain"]
     assert found["proven"] and found["total_ram_bytes"] <= 4200
     assert f"{found['total_ram_bytes']:,} bytes" in text.stdout
     assert json.loads((tmp_path / "s.json").read_text()) == found["scheme"]

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import multiprocessing
-import tempfile
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from microtrain.errors import DataError, DeviceError
+from microtrain.errors import DataError
 from microtrain.graph import Graph
 from microtrain.link.transport import Progress
-from microtrain.link.virtual import firmware_path
 from microtrain.run.inputs import load_data, load_image
 from microtrain.run.train import TrainOptions
-from microtrain.search import worker
+from microtrain.search.executors import Executor
 from microtrain.search.results import Results, Run
 from microtrain.search.selection import Selection, Share, layers, shares
+
+_DEFAULTS = TrainOptions(Path(), Path(), 0)
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,11 @@ class Gains:
     base: float
     biases: dict[int, float]
     shares: dict[Share, float]
+
+    def total(self, selection: Selection) -> float:
+        """The sum of the gains of a selection's parts."""
+        shares = sum(self.shares[share] for share in selection.shares)
+        return self.biases[selection.biases] + shares
 
 
 class Analysis:
@@ -61,7 +63,12 @@ class Analysis:
         self.options, self.seeds = options, seeds
         self.biases = sorted({0, *biases})
         self.shares = shares(self.graph, self.biases[-1])
-        subject: dict[str, Any] = asdict(replace(options, seed=None, save=None, val_every=0))
+        # Without what is as by default: files stay good when options are added.
+        subject: dict[str, Any] = {
+            name: value
+            for name, value in asdict(replace(options, seed=None, save=None, val_every=1)).items()
+            if value != getattr(_DEFAULTS, name)
+        }
         for name in ("data", "val"):
             load_data(subject[name], self.graph)
         for name in ("model", "data", "val"):
@@ -74,24 +81,21 @@ class Analysis:
         every += [Selection(self.biases[-1], (share,)) for share in self.shares]
         return [Run(selection, seed) for selection in every for seed in range(1, self.seeds + 1)]
 
-    def measure(self, jobs: int, progress: Progress) -> None:
-        """Do the runs that are missing, on `jobs` virtual boards, each a process of its own.
+    def measure(self, executor: Executor, progress: Progress) -> None:
+        """Do the runs that are missing, each on a virtual board of `executor`.
 
         progress: (runs done, in all). Ctrl-C loses no more than the runs that are under way.
         Raises MicrotrainError.
         """
         every = self.runs()
         missing = [run for run in every if run not in self.results.accuracy]
-        progress(len(every) - len(missing), len(every))
+        known = len(every) - len(missing)
+        progress(known, len(every))
         if not missing:
             return
-        firmware_path()  # its error is clearer here than in a worker
-        with tempfile.TemporaryDirectory() as folder, _pool(
-            min(jobs, len(missing)), Path(folder), self.options
-        ) as pool:
-            futures = {pool.submit(worker.accuracy, run): run for run in missing}
-            for done, future in enumerate(as_completed(futures), len(every) - len(missing) + 1):
-                self.results.add(futures[future], future.result())
+        with contextlib.closing(executor.measure(self.options, missing)) as finished:
+            for done, (run, accuracy) in enumerate(finished, known + 1):
+                self.results.add(run, accuracy)
                 progress(done, len(every))
 
     def gains(self) -> Gains:
@@ -109,25 +113,3 @@ class Analysis:
                 for share in self.shares
             },
         )
-
-
-@contextlib.contextmanager
-def _pool(jobs: int, folder: Path, options: TrainOptions) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes, which are ended at once where the block raises."""
-    others = multiprocessing.active_children()
-    # Spawned: what a forked process would share with the others' boards stays unshared.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(jobs, context, worker.start, (folder, options))
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise DeviceError(
-            "a process that measures was ended from outside: what is finished is in the results"
-        ) from error
-    except BaseException:
-        for process in multiprocessing.active_children():
-            if process not in others:
-                process.terminate()
-        raise
-    finally:
-        pool.shutdown(cancel_futures=True)

@@ -89,11 +89,11 @@ class _Search:
                 best = selection
                 break
         # The biases alone may be better than an estimate that never fitted.
-        best = max(best, *map(Selection, self.starts), key=self._gain)
-        bound, plans = self._gain(best), 0
+        best = max(best, *map(Selection, self.starts), key=self.gains.total)
+        bound, plans = self.gains.total(best), 0
         ranked = self._ranked(lambda k, share: self.state[share])
         for examined, (gain, selection) in enumerate(ranked):
-            if gain <= self._gain(best):
+            if gain <= self.gains.total(best):
                 break
             if plans == most_plans or examined == EXAMINED:
                 bound = gain
@@ -108,7 +108,8 @@ class _Search:
                 break
         if self.contradicted:
             bound = float("inf")
-        return Optimum(best, self._gain(best), max(bound, self._gain(best)), self.plan(best))
+        gain = self.gains.total(best)
+        return Optimum(best, gain, max(bound, gain), self.plan(best))
 
     def _ranked(
         self, weight: Callable[[int, Share], int]
@@ -129,11 +130,7 @@ class _Search:
         ordered = [groups[name] for name in self.names if name in groups]
         for _, items in best_first(ordered, self.budget - self.starts[k]):
             selection = Selection(k, tuple(item.key for item in items))  # type: ignore[misc]
-            yield self._gain(selection), selection
-
-    def _gain(self, selection: Selection) -> float:
-        shares = sum(self.gains.shares[share] for share in selection.shares)
-        return self.gains.biases[selection.biases] + shares
+            yield self.gains.total(selection), selection
 
     def _kept(self, selection: Selection) -> int:
         need = self.plan(selection)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from microtrain.link.transport import Device
-from microtrain.run.inputs import load_image
-from microtrain.run.plan import plan
+from microtrain.run.board import put
+from microtrain.run.inputs import board_scheme, load_image
 from microtrain.run.train import TrainOptions
 from microtrain.search.selection import Selection
 
@@ -22,24 +22,32 @@ class Need:
 
 
 class Planner:
-    """Exact bytes of selections, each planned once.
+    """Exact bytes of selections, each planned once, on a board that nobody else uses meanwhile.
 
-    folder: for its temporary file. Calling it raises MicrotrainError.
+    The board keeps the model loaded: a plan is far quicker than loading. folder: for a temporary
+    file. Both raise MicrotrainError.
     """
 
     def __init__(self, device: Device, options: TrainOptions, folder: Path) -> None:
-        self.device, self.options, self.folder = device, options, folder
-        self.graph = load_image(options.model).graph
+        image = load_image(options.model)
+        self.device, self.graph, self.file = device, image.graph, folder / "scheme.json"
+        remote = put(device, options.model.name, image.data)
+        classes = options.new_head
+        device.exec(
+            "import json\nfrom microtrain import Model\n"
+            f"planned = Model({remote!r})\n" + (f"planned.new_head({classes})" if classes else "")
+        )
+        loss, bits = options.loss or "cross_entropy", options.gradient_bits or 8
+        self.rest = f"loss={loss!r}, wide={options.wide}, gradient_bits={bits}"
         self.known: dict[Selection, Need] = {}
 
     def __call__(self, selection: Selection) -> Need:
         if selection not in self.known:
-            file = self.folder / "scheme.json"
-            file.write_text(json.dumps(selection.scheme(self.graph, "search")))
-            found, _ = plan(
-                self.device, self.options.model, str(file), new_head=self.options.new_head,
-                loss=self.options.loss or "cross_entropy", wide=self.options.wide,
-                gradient_bits=self.options.gradient_bits or 8,
-            )  # fmt: skip
-            self.known[selection] = Need(found["total_ram_bytes"], found["arena_bytes"])
+            self.file.write_text(json.dumps(selection.scheme(self.graph, "search")))
+            scheme = board_scheme(str(self.file), self.graph)
+            numbers = self.device.exec(
+                f"info = planned.plan(json.loads({scheme!r}), {self.rest}).info\n"
+                "print(info['total_ram_bytes'], info['arena_bytes'])"
+            )
+            self.known[selection] = Need(*map(int, numbers.split()))
         return self.known[selection]

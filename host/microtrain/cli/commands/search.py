@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -20,10 +21,15 @@ from microtrain.cli.common import (
 from microtrain.files import write_atomically
 from microtrain.run.train import SCHEDULES, TrainOptions
 from microtrain.search.contributions import Analysis, Gains
+from microtrain.search.evolution import Candidates, draw, evolve
+from microtrain.search.executors import Processes
 from microtrain.search.optimum import Optimum, Plan, optimum
 from microtrain.search.planner import Planner
 from microtrain.search.pointwise import pointwise
+from microtrain.search.ray_cluster import RayCluster
 from microtrain.search.selection import RATIOS, Selection, layers
+
+SEED = 0  # of evolution and random search
 
 
 @click.command()
@@ -38,8 +44,12 @@ from microtrain.search.selection import RATIOS, Selection, layers
               help="Numbers of last layers whose biases are trained, to choose from.")
 @click.option("--seeds", type=click.IntRange(1), default=1, show_default=True,
               help="Runs of each, to take the mean of.")
-@click.option("--jobs", type=click.IntRange(1), default=1, show_default=True,
-              help="Virtual boards that measure at a time.")
+@click.option("--jobs", type=click.IntRange(1),
+              help="Virtual boards that measure at a time  [default: 1; all CPUs of --ray]")
+@click.option("--ray", metavar="ADDRESS",
+              help="Measure on the Ray cluster at HOST:PORT; local: Ray on this machine.")
+@click.option("--evolution", type=click.IntRange(1), metavar="SAMPLES",
+              help="Say by how much evolution and random search miss the sum found.")
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, 1024), help="Learning rate  [default: 0.03]")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", show_default=True)
@@ -48,8 +58,8 @@ from microtrain.search.selection import RATIOS, Selection, layers
 @gradient_bits_option(8)
 @json_option
 def command(
-    budget: int, results: Path, out: Path | None, biases: str, seeds: int, jobs: int,
-    as_json: bool, **options: object,
+    budget: int, results: Path, out: Path | None, biases: str, seeds: int,
+    jobs: int | None, ray: str | None, evolution: int | None, as_json: bool, **options: object,
 ) -> None:  # fmt: skip
     """Measure what each layer adds to the accuracy, and choose the best sum in --budget.
 
@@ -63,19 +73,23 @@ def command(
     training = TrainOptions(**options)  # type: ignore[arg-type]
     analysis = Analysis(training, _numbers(biases, training.model), seeds, results)
     with progress_bar("measure", unit_bytes=False) as progress:
-        analysis.measure(jobs, progress)
+        executor = RayCluster(ray, jobs) if ray else Processes(jobs or 1)
+        analysis.measure(executor, progress)
     gains, graph = analysis.gains(), analysis.graph
     with open_port("virtual") as device, tempfile.TemporaryDirectory() as folder:
         plan = Planner(device, training, Path(folder))
         found = optimum(gains, layers(graph), plan, budget)
         proxy = pointwise(graph, plan, budget)
+        others = _others(gains, layers(graph), plan, budget, evolution) if evolution else {}
         scheme = found.selection.scheme(graph, f"{training.model.stem}-{budget}")
         if out is not None:
             write_atomically(out, (json.dumps(scheme, indent=1) + "\n").encode())
         if as_json:
-            print_json(_values(gains, found, plan, proxy, scheme))
+            print_json(_values(gains, found, plan, proxy, scheme, others))
         else:
             _print(gains, found, plan, proxy)
+            for name, other in others.items():
+                _print_other(name, other, found)
 
 
 def _numbers(text: str, model: Path) -> list[int]:
@@ -90,8 +104,20 @@ def _numbers(text: str, model: Path) -> list[int]:
         raise click.BadParameter(message, param_hint="--biases") from None
 
 
+def _others(
+    gains: Gains, names: list[str], plan: Plan, budget: int, samples: int
+) -> dict[str, Candidates]:
+    found = {}
+    for name, search in (("evolution", evolve), ("random", draw)):
+        with progress_bar(name, unit_bytes=False) as progress:
+            found[name] = Candidates(gains, names, plan, budget, samples, progress)
+            search(found[name], SEED)
+    return found
+
+
 def _values(
-    gains: Gains, found: Optimum, plan: Plan, proxy: Selection, scheme: dict[str, object]
+    gains: Gains, found: Optimum, plan: Plan, proxy: Selection, scheme: dict[str, object],
+    others: dict[str, Candidates],
 ) -> dict[str, object]:
     return {
         "base_accuracy": gains.base,
@@ -104,6 +130,11 @@ def _values(
         "pointwise": {
             "biases": proxy.biases, "shares": proxy.shares, "total_ram_bytes": plan(proxy).total
         },
+    } | {
+        name: {
+            "samples": other.most, "gain": other.gain(other.most), "found": other.found,
+            "selection": other.best and asdict(other.best),
+        } for name, other in others.items()
     }  # fmt: skip
 
 
@@ -128,6 +159,16 @@ def _print(gains: Gains, found: Optimum, plan: Plan, proxy: Selection) -> None:
     click.echo(f"\nfound: {_text(found.selection)}: {found.need.total:,} bytes of RAM, "
                f"{100 * found.gain:+.2f} points if gains add up ({proof})")  # fmt: skip
     click.echo(f"pointwise expansions: {_text(proxy)}: {plan(proxy).total:,} bytes")
+
+
+def _print_other(name: str, other: Candidates, found: Optimum) -> None:
+    gain = other.gain(other.most)
+    result = (
+        "no sample fits"
+        if gain is None
+        else f"{100 * gain:+.2f} points, {100 * (found.gain - gain):.2f} below the sum found"
+    )
+    click.echo(f"{name}, {other.most:,} samples: {result}")
 
 
 def _text(selection: Selection) -> str:
