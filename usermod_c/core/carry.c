@@ -36,7 +36,7 @@ static bool fits(const mt_session_t *to, const mt_session_t *from, uint32_t op) 
 
 // Rows of a partly trained operator into whole ones.
 static void copy_widened(const mt_session_t *to, const mt_session_t *from, uint32_t op) {
-    mt_conv_t f = mt_operand_conv(from, op), t = mt_operand_conv(to, op);
+    mt_conv_t f = mt_operand_conv(from, op, true), t = mt_operand_conv(to, op, true);
     bool depthwise = to->model->ops[op].kind == MT_DEPTHWISE_CONV2D;
     int32_t multiplier = depthwise ? to->model->ops[op].channel_multiplier : 1;
     int32_t rows = (depthwise ? 1 : t.window.out_c) * t.weights.taps;

@@ -112,22 +112,24 @@ static void find_largest_scale(mt_channels_t *c, int32_t rows) {
     c->scale_exponent = mt_ceil_log2(c->largest_scale);
 }
 
-mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op) {
+mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op, bool scales) {
     mt_state_layout_t l = mt_operand_layout(s->model, op, &s->ops[op], s->classes);
     mt_conv_t c = operand(s, op, &l);
-    find_largest_scale(&c.channels, c.window.out_c);
+    if (scales) {
+        find_largest_scale(&c.channels, c.window.out_c);
+    }
     return c;
 }
 
-mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op) {
-    mt_conv_t c = mt_operand_conv(s, op);
+mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op, bool scales) {
+    mt_conv_t c = mt_operand_conv(s, op, scales);
     mt_depthwise_t d = {c.window, c.weights, c.channels, c.mask, s->model->ops[op].channel_multiplier};
     d.weights.in_c = c.window.out_c;
     d.weights.count *= d.multiplier;
     return d;
 }
 
-mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op) {
+mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op, bool scales) {
     mt_state_layout_t l = mt_operand_layout(s->model, op, &s->ops[op], s->classes);
     mt_conv_t c = operand(s, op, &l);
     uint8_t *derived = s->derived + s->ops[op].derived;
@@ -135,6 +137,8 @@ mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op) {
     if (s->ops[op].channels) {
         h.channels.scale = h.scale = (float *)(s->state + s->ops[op].state + l.scale);
     }
-    find_largest_scale(&h.channels, h.window.out_c);
+    if (scales) {
+        find_largest_scale(&h.channels, h.window.out_c);
+    }
     return h;
 }

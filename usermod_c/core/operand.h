@@ -39,8 +39,9 @@ typedef struct {
 } mt_state_layout_t;
 mt_state_layout_t mt_operand_layout(const mt_model_t *m, uint32_t op, const mt_op_plan_t *p, uint32_t classes);
 
-mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op);
-mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op);
-mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op);
+// scales: with the largest weight scale, which takes a look at all of them; forward passes do without.
+mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op, bool scales);
+mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op, bool scales);
+mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op, bool scales);
 
 #endif // MT_OPERAND_H

@@ -65,19 +65,19 @@ static void forward_window(const mt_session_t *s, uint32_t index, const mt_windo
     switch ((int)op->kind) {
         case MT_LINEAR:
             if (p->flags & MT_F_LOGITS) {
-                mt_head_t head = mt_operand_head(s, index);
+                mt_head_t head = mt_operand_head(s, index, false);
                 mt_head_forward(&head, x[0], (int32_t *)y, scratch);
                 break;
             }
         // fall through
         case MT_CONV2D: {
-            mt_conv_t conv = mt_operand_conv(s, index);
+            mt_conv_t conv = mt_operand_conv(s, index, false);
             conv.window = *w;
             mt_conv2d_forward(&conv, x[0], y, scratch);
             break;
         }
         case MT_BUILT(DEPTHWISE_CONV2D): {
-            mt_depthwise_t depthwise = mt_operand_depthwise(s, index);
+            mt_depthwise_t depthwise = mt_operand_depthwise(s, index, false);
             depthwise.window = *w;
             mt_depthwise_forward(&depthwise, x[0], y, scratch);
             break;
@@ -304,7 +304,7 @@ static mt_update_t make_update(const backward_t *b, float largest_scale) {
 }
 
 static void backward_head(backward_t *b) {
-    mt_head_t head = mt_operand_head(b->s, b->index);
+    mt_head_t head = mt_operand_head(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
         mt_head_gradient_t g = {&head, b->q.data, b->scratch};
         run_input_gradient(b, 0, mt_head_backward_input, &g, head.channels.scale_exponent);
@@ -314,7 +314,7 @@ static void backward_head(backward_t *b) {
 }
 
 static void backward_conv2d(backward_t *b) {
-    mt_conv_t conv = mt_operand_conv(b->s, b->index);
+    mt_conv_t conv = mt_operand_conv(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
         int extra = mt_fold_extra(mt_conv2d_backward_terms(&conv.window), b->s->gradient_bits);
         mt_conv_gradient_t g = {&conv, b->q, b->scratch, extra};
@@ -330,7 +330,7 @@ static void backward_conv2d(backward_t *b) {
 }
 
 static void backward_depthwise(backward_t *b) {
-    mt_depthwise_t depthwise = mt_operand_depthwise(b->s, b->index);
+    mt_depthwise_t depthwise = mt_operand_depthwise(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
         mt_depthwise_gradient_t g = {&depthwise, b->q, b->scratch};
         run_input_gradient(b, 0, mt_depthwise_backward_input, &g, depthwise.channels.scale_exponent - 8);

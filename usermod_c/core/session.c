@@ -58,7 +58,7 @@ static float new_head_scale(const mt_model_t *m, uint32_t op) {
 }
 
 static void init_head(mt_session_t *s, uint32_t op) {
-    mt_head_t h = mt_operand_head(s, op);
+    mt_head_t h = mt_operand_head(s, op, true);
     const mt_op_plan_t *p = &s->ops[op];
     bool fresh = p->flags & MT_F_NEW;
     const float *scale = (const float *)(s->model->base + s->model->ops[op].weight_scale);
@@ -80,7 +80,7 @@ static void init_op(mt_session_t *s, uint32_t op) {
     if (p->flags & MT_F_LOGITS) {
         init_head(s, op);
     } else if (mt_is_trained(p) && s->model->ops[op].kind == MT_DEPTHWISE_CONV2D) {
-        mt_depthwise_t d = mt_operand_depthwise(s, op);
+        mt_depthwise_t d = mt_operand_depthwise(s, op, true);
         if (p->channels) {
             copy_trained_depthwise(&d);
         }
@@ -88,7 +88,7 @@ static void init_op(mt_session_t *s, uint32_t op) {
             copy_biases(&d.channels, d.window.out_c);
         }
     } else if (mt_is_trained(p)) {
-        mt_conv_t c = mt_operand_conv(s, op);
+        mt_conv_t c = mt_operand_conv(s, op, true);
         if (p->channels) {
             copy_trained_rows(&c.weights, c.window.out_c);
         }
@@ -230,13 +230,13 @@ void mt_session_refresh(mt_session_t *s) {
         sanitize(s, i, &l);
         int8_t *row_buffer = mt_arena_at(s, p->scratch_forward == MT_NONE ? 0 : p->scratch_forward);
         if (p->flags & MT_F_LOGITS) {
-            mt_head_t h = mt_operand_head(s, i);
+            mt_head_t h = mt_operand_head(s, i, true);
             if (p->channels) {
                 refresh_rows(&h.weights, &h.window, h.channels.zero_sum, row_buffer);
             }
             mt_head_refresh(&h, s->model->tensors[s->model->ops[i].input[0]].scale);
         } else if (l.mult > l.zero_sum) {
-            mt_conv_t c = mt_operand_conv(s, i);
+            mt_conv_t c = mt_operand_conv(s, i, true);
             refresh_rows(&c.weights, &c.window, c.channels.zero_sum, row_buffer);
         }
     }
