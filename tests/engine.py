@@ -141,7 +141,8 @@ class CSession(C.Structure):
         ("source_context", C.c_void_p), ("lr_mantissa", C.c_int32),
         ("weight_decay", C.c_float), ("lr_exponent", C.c_int16), ("momentum", C.c_uint16),
         ("accumulate", C.c_uint16), ("loss", C.c_uint8), ("logits", C.c_uint8),
-        ("gradient_bits", C.c_uint8), ("qas", C.c_bool), ("exact_shifts", C.c_bool),
+        ("gradient_bits", C.c_uint8), ("plain", C.c_bool), ("qas", C.c_bool),
+        ("exact_shifts", C.c_bool),
     ]  # fmt: skip
 
 

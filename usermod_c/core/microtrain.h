@@ -265,6 +265,7 @@ typedef struct {
     uint16_t momentum; // Q15
     uint16_t accumulate; // 1 or more
     uint8_t loss, logits, gradient_bits;
+    bool plain; // no momentum, decay, accumulation
     bool qas; // quantisation-aware scaling of the updates
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
 } mt_session_t;

@@ -1,16 +1,16 @@
 #include "momentum.h"
 
+#include "arch/hot.h"
 #include "fixed.h"
 #include "scale.h"
 
 #define VALUE_FRACTION 8
 #define KEEP_BITS 15 // of the momentum
 
-void mt_add_decay(const mt_session_t *s, double factor, const int8_t *w, const int8_t *fraction, const int32_t *master, int32_t *g, int32_t n,
-    int *exponent) {
+MT_COLD void mt_add_decay(const mt_session_t *s, double factor, const mt_parameters_t *p, int32_t *g, int32_t n, int *exponent) {
     mt_q31_t f = mt_q31(factor);
     int shift = 31 - f.exponent + VALUE_FRACTION + *exponent;
-    int coarser = (master ? 31 : 16) - shift; // values have 30 or 15 bits: less than 2^30 remains
+    int coarser = (p->master ? 31 : 16) - shift; // values have 30 or 15 bits: less than 2^30 remains
     coarser = coarser < 0 ? 0 : coarser;
     shift += coarser;
     *exponent += coarser;
@@ -18,7 +18,7 @@ void mt_add_decay(const mt_session_t *s, double factor, const int8_t *w, const i
         if (coarser && g[i]) {
             g[i] = coarser > 62 ? 0 : (int32_t)mt_stochastic_shift(g[i], coarser, s->rng);
         }
-        int32_t value = master ? *master : w[i] * (1 << VALUE_FRACTION) + (fraction ? fraction[i] : 0);
+        int32_t value = p->master ? *p->master : p->w[i] * (1 << VALUE_FRACTION) + (p->fraction ? p->fraction[i] : 0);
         if (value && shift <= 62) {
             int64_t decay = mt_stochastic_shift((int64_t)value * f.mantissa, shift, s->rng);
             g[i] = mt_clamp64(g[i] + decay, -INT32_MAX, INT32_MAX);
@@ -38,12 +38,12 @@ static int32_t velocity_at(const void *velocity, uint32_t bytes, int32_t i) {
     return bytes == 1 ? ((const int8_t *)velocity)[i] : ((const int16_t *)velocity)[i];
 }
 
-static int64_t blend_at(const blend_t *b, int32_t i) {
+static MT_COLD int64_t blend_at(const blend_t *b, int32_t i) {
     return mt_round_shift(velocity_at(b->velocity, b->bytes, i) * b->keep, b->kept_down) + mt_round_shift(b->g[i], b->g_down);
 }
 
 // The exponent of the sum, which resolves the larger term to 31 more bits at most.
-static int find_unit(blend_t *b, int32_t n, int kept_exponent, int g_exponent) {
+static MT_COLD int find_unit(blend_t *b, int32_t n, int kept_exponent, int g_exponent) {
     int32_t kept_any = 0, g_any = 0;
     for (int32_t i = 0; i < n; i++) {
         kept_any |= velocity_at(b->velocity, b->bytes, i) * b->keep;
@@ -58,7 +58,7 @@ static int find_unit(blend_t *b, int32_t n, int kept_exponent, int g_exponent) {
     return unit;
 }
 
-bool mt_add_to_velocity(const mt_session_t *s, void *velocity, int8_t *velocity_exponent, uint32_t bytes, int32_t *g, int32_t n, int *exponent) {
+MT_COLD void mt_add_to_velocity(const mt_session_t *s, void *velocity, int8_t *velocity_exponent, uint32_t bytes, int32_t *g, int32_t n, int *exponent) {
     blend_t b = {.velocity = velocity, .g = g, .bytes = bytes, .keep = s->rng[1] ? 1 << KEEP_BITS : s->momentum};
     int unit = find_unit(&b, n, *velocity_exponent - KEEP_BITS, *exponent);
     uint64_t any = 0;
@@ -83,5 +83,4 @@ bool mt_add_to_velocity(const mt_session_t *s, void *velocity, int8_t *velocity_
         }
     }
     *velocity_exponent = (int8_t)*exponent;
-    return mt_is_last_sample(s);
 }

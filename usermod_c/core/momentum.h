@@ -8,26 +8,25 @@
 
 #include "microtrain.h"
 
-// Whether the settings give a sample without a gradient something to do.
-static inline bool mt_remembers(const mt_session_t *s) {
-    return s->momentum || s->accumulate > 1 || s->weight_decay > 0.0f;
-}
-
 // The sample that updates, of those that are summed; and the next one's turn.
 static inline bool mt_is_last_sample(const mt_session_t *s) {
     return s->rng[1] >= s->accumulate - 1u;
 }
+
 static inline void mt_next_sample(mt_session_t *s) {
     s->rng[1] = mt_is_last_sample(s) ? 0 : s->rng[1] + 1;
 }
 
-// g[i] * 2^exponent += factor * value(i), where the values have 8 fraction bits: weights with their fractions, or else one bias's master.
-// The exponent grows where the sum would not fit.
-void mt_add_decay(const mt_session_t *s, double factor, const int8_t *w, const int8_t *fraction, const int32_t *master, int32_t *g, int32_t n,
-    int *exponent);
+typedef struct { // values with 8 fraction bits: weights with or without their fractions, or else one bias
+    const int8_t *w, *fraction;
+    const int32_t *master;
+} mt_parameters_t;
+
+// g[i] * 2^exponent += factor * parameter i. The exponent grows where the sum would not fit.
+void mt_add_decay(const mt_session_t *s, double factor, const mt_parameters_t *p, int32_t *g, int32_t n, int *exponent);
 
 // velocity = momentum * velocity + g, which then becomes g: `n` values of `bytes` bytes times 2^velocity_exponent, rounded stochastically.
-// Returns whether there is to be an update, which is at the last of the samples that are summed.
-bool mt_add_to_velocity(const mt_session_t *s, void *velocity, int8_t *velocity_exponent, uint32_t bytes, int32_t *g, int32_t n, int *exponent);
+// Samples after the first of those that are summed have a momentum of 1.
+void mt_add_to_velocity(const mt_session_t *s, void *velocity, int8_t *velocity_exponent, uint32_t bytes, int32_t *g, int32_t n, int *exponent);
 
 #endif // MT_MOMENTUM_H

@@ -27,20 +27,23 @@ static mt_q31_t with_rate(const mt_session_t *s, double multiplier) {
 // Of a real gradient in `factor` units, without the rate: a parameter q stands for q * unit, the gradient of q is unit times that of the real
 // parameter, and quantisation-aware scaling divides it by unit^2. The samples that are summed count with their mean.
 static double step_multiplier(const mt_update_t *u, double unit, double factor) {
-    return (u->qas ? factor / unit : factor * unit) / u->session->accumulate;
+    double multiplier = u->qas ? factor / unit : factor * unit;
+    return u->session->accumulate > 1 ? multiplier / u->session->accumulate : multiplier;
 }
 
-static bool add_to_velocity(const mt_update_t *u, const mt_velocity_t *v, uint32_t row, int32_t *g, int32_t n, int *exponent) {
+// What momentum.h does to a row's gradient. Returns whether there is to be an update.
+static MT_COLD bool apply_rule(const mt_update_t *u, const mt_velocity_t *v, uint32_t row, double multiplier, const mt_parameters_t *p, int32_t *g,
+    int32_t n, int *exponent) {
     const mt_session_t *s = u->session;
-    if (!s->momentum && s->accumulate == 1) {
-        return true;
+    bool last = mt_is_last_sample(s);
+    if (last && s->weight_decay > 0.0f) {
+        mt_add_decay(s, (double)s->weight_decay / multiplier, p, g, n, exponent);
     }
-    uint32_t bytes = u->velocity_bytes;
-    return mt_add_to_velocity(s, v->mantissas + row * (uint32_t)n * bytes, &v->exponents[row], bytes, g, n, exponent);
-}
-
-static inline bool decays(const mt_session_t *s) {
-    return s->weight_decay > 0.0f && mt_is_last_sample(s);
+    if (s->momentum || s->accumulate > 1) {
+        uint32_t bytes = u->velocity_bytes;
+        mt_add_to_velocity(s, v->mantissas + row * (uint32_t)n * bytes, &v->exponents[row], bytes, g, n, exponent);
+    }
+    return last;
 }
 
 static MT_HOT bool move_weights(uint32_t *rng, mt_q31_t step, int exponent, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
@@ -84,30 +87,26 @@ bool mt_update_weights(const mt_update_t *u, uint32_t row, float weight_scale, i
     const mt_session_t *s = u->session;
     int exponent = u->exponent;
     *moved = 0;
-    if (mt_channel_is_dead(weight_scale, u->largest_scale)) {
+    if (mt_channel_is_dead(weight_scale, u->largest_scale) || (s->plain && !s->lr_mantissa)) {
         return false;
     }
-    double step = step_multiplier(u, (double)weight_scale, (double)u->in_scale);
-    if (decays(s)) {
-        mt_add_decay(s, (double)s->weight_decay / step, w, fraction, NULL, g, n, &exponent);
-    }
-    if (!add_to_velocity(u, &u->weights, row, g, n, &exponent) || !s->lr_mantissa) {
+    double multiplier = step_multiplier(u, (double)weight_scale, (double)u->in_scale);
+    mt_parameters_t p = {w, fraction, NULL};
+    if (!s->plain && (!apply_rule(u, &u->weights, row, multiplier, &p, g, n, &exponent) || !s->lr_mantissa)) {
         return false;
     }
-    return move_weights(s->rng, with_rate(s, step), exponent, g, w, fraction, n, moved);
+    return move_weights(s->rng, with_rate(s, multiplier), exponent, g, w, fraction, n, moved);
 }
 
 void mt_update_bias(const mt_update_t *u, uint32_t row, float weight_scale, int32_t g, int32_t *master) {
     const mt_session_t *s = u->session;
     int exponent = u->exponent;
-    if (*master == MT_BIAS_FROZEN) {
+    if (*master == MT_BIAS_FROZEN || (s->plain && (!g || !s->lr_mantissa))) {
         return;
     }
     double multiplier = step_multiplier(u, (double)u->in_scale * (double)weight_scale, 1.0);
-    if (decays(s)) {
-        mt_add_decay(s, (double)s->weight_decay / multiplier, NULL, NULL, master, &g, 1, &exponent);
-    }
-    if (!add_to_velocity(u, &u->biases, row, &g, 1, &exponent) || !s->lr_mantissa || !g) {
+    mt_parameters_t p = {NULL, NULL, master};
+    if (!s->plain && (!apply_rule(u, &u->biases, row, multiplier, &p, &g, 1, &exponent) || !s->lr_mantissa || !g)) {
         return;
     }
     mt_q31_t step = with_rate(s, multiplier);

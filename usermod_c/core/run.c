@@ -431,7 +431,7 @@ void mt_session_backward_op(mt_session_t *s, uint32_t i) {
 
 bool mt_session_has_gradient(const mt_session_t *s) {
     uint32_t width = s->logits ? 2 : mt_gradient_bytes(s->gradient_bits);
-    return s->loss != MT_LOSS_NONE && (mt_remembers(s) || !all_zero(mt_arena_at(s, s->grad_top), s->classes * width));
+    return s->loss != MT_LOSS_NONE && (!s->plain || !all_zero(mt_arena_at(s, s->grad_top), s->classes * width));
 }
 
 void mt_session_backward(mt_session_t *s) {

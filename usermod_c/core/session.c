@@ -121,7 +121,7 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
         .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input, .stream = plan->stream,
         .stream_ops = (uint16_t)plan->stream_ops, .input_rows = (uint16_t)plan->input_rows,
         .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
-        .qas = true, .accumulate = 1,
+        .accumulate = 1, .plain = true, .qas = true,
     };
     s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));
     s->lists = (uint16_t *)take(&at, plan->list_count * 2);
@@ -174,6 +174,7 @@ int mt_session_set_optimizer(mt_session_t *s, const mt_optimizer_t *o) {
     s->momentum = (uint16_t)(o->momentum * 32768.0f);
     s->weight_decay = o->weight_decay >= 1e-30f ? o->weight_decay : 0.0f;
     s->accumulate = (uint16_t)o->accumulate;
+    s->plain = !s->momentum && s->accumulate == 1 && s->weight_decay <= 0.0f;
     s->qas = o->qas;
     return MT_OK;
 }

@@ -9,4 +9,7 @@
 #define MT_HOT
 #endif
 
+// Marks functions that plain SGD does not call: small rather than fast.
+#define MT_COLD __attribute__((cold, noinline))
+
 #endif // MT_HOT_H

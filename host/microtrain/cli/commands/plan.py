@@ -83,12 +83,13 @@ def _does_not_fit(found: dict[str, Any], ram: int, totals: dict[str, int]) -> st
 
 def _print(found: dict[str, Any]) -> None:
     click.echo(f"{found['model']}, scheme {found['scheme']}")
+    optimizer = found["optimizer_bytes"]
     parts = (
         ("arena", found["arena_bytes"],
          f"activations, gradients, scratch; lower bound {found['arena_lower_bound_bytes']:,}"),
         ("trained state", found["state_bytes"],
-         f"{found['trainable_bytes']:,} in trained tensors, "
-         f"{found['optimizer_bytes']:,} of the optimizer"),
+         f"{found['trainable_bytes']:,} in trained tensors"
+         + (f", {optimizer:,} of the optimizer" if optimizer else "")),
         ("tables", found["table_bytes"] + found["derived_bytes"], "what a plan leaves behind"),
         ("RAM", found["total_ram_bytes"], "a training step needs in one block"),
         ("flash", found["flash_bytes"], "the image, read in place"),
