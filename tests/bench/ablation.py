@@ -158,6 +158,7 @@ def summary(graph: Graph, runs: Runs, steps: dict[str, int]) -> list[dict[str, A
     for name, arm in ARMS.items():
         scheme = resolved(graph, arm.scheme)
         options = {k: arm.options[k] for k in ("wide", "gradient_bits") if k in arm.options}
+        options["stream"] = E.STREAM_INPUT  # as a board trains; the bytes learned are the same
         row: dict[str, Any] = {
             "arm": name, "label": arm.label, "precision": arm.precision,
             "analytic_bytes": extra_bytes(graph, scheme),
