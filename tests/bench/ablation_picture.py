@@ -16,6 +16,7 @@ LINES = {
     "sparse update": (("last", "49kb", "74kb", "99kb"), "#228855"),
     "last layers": (("last", "last-6", "last-12"), "#4477aa"),
     "biases": (("last", "99kb biases", "bias"), "#ddaa33"),
+    "sparse update, 8 more bits a weight": (("99kb wide",), "#77bb55"),
     "sparse update, no QAS": (("99kb no-qas",), "#cc3344"),
 }
 FP32 = ("49kb fp32", "74kb fp32", "99kb fp32", "last fp32", "last-12 fp32")
@@ -41,6 +42,7 @@ def draw(rows: list[dict[str, Any]], tasks: list[str], path: Path) -> None:
         "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True,
         "grid.color": "#e8e8e8", "axes.axisbelow": True, "legend.frameon": False,
         "axes.titlelocation": "left", "axes.titleweight": "bold", "svg.hashsalt": "ablation",
+        "svg.fonttype": "none",
     }  # fmt: skip
     with mpl.rc_context(style):
         figure, axes = plt.subplots(
@@ -82,5 +84,5 @@ def _ours(ax: Axes, arms: dict[str, dict[str, Any]], task: str, key: str) -> Non
 def _paper(ax: Axes) -> None:
     for label, points in PAPER.items():
         ax.plot(*zip(*points, strict=True), marker="o", color=LINES[label][1])
-    ax.set_title("the paper: mbv2-w0.35, mean of 8 data sets")
+    ax.set_title("MCUNetV3: mbv2-w0.35, 8 data sets")
     ax.set(xlabel=BYTES["analytic_bytes"].replace("KiB", "KB"), ylabel="accuracy, %")

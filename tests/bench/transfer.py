@@ -35,7 +35,8 @@ def order(train: Rows, epochs: int, seed: int) -> Rows:
 
 
 def planned(graph: Graph, scheme: Scheme, classes: int, **options: Any) -> E.Plan:
-    """The engine's plan of a training step with a new head. options: wide, gradient_bits."""
+    """The engine's plan of a training step with a new head. options: wide, gradient_bits,
+    stream."""
     model = E.Model(image.to_bytes(graph))
     return E.Plan(model, layers_of(graph, scheme), E.CROSS_ENTROPY, classes, **options)
 
