@@ -24,9 +24,8 @@ REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent), str(REPO / "host")]
 
 import backbones  # noqa: E402
-import engine as E  # noqa: E402
-from accuracy import signs  # noqa: E402
-from transfer import IntegerTwin, Task  # noqa: E402
+from tasks import Split, Task, signs  # noqa: E402
+from transfer import IntegerTwin  # noqa: E402
 
 from microtrain import dataset  # noqa: E402
 from microtrain.dataset import Dataset  # noqa: E402
@@ -53,25 +52,23 @@ BIASES = (3, 6, 9, 12, 15, 18, 20, 21, 22)  # the published 99kb scheme trains t
 EPOCHS, LR = 2, 2.0**-7
 # log2 of the learning rates tried for each scheme, on the 300
 GRID = (-8, -7, -6)
-SEARCH_SEEDS = 3
+SEARCH_SEEDS = 1
 MARKS = (1000, 5000)  # samples of evolution and random search that are reported
 
 
-def folds(task: Task) -> Task:
+def seen(task: Task) -> Split:
     """What the search may see: the training photos, split."""
-    x, y = task.train_x, task.train_y
-    return Task("search", x[:TRAIN], y[:TRAIN], x[TRAIN:], y[TRAIN:], task.classes)
+    return Split(task.split.train[:TRAIN], task.split.train[TRAIN:])
 
 
 def files(task: Task, folder: Path) -> TrainOptions:
     """Model and data for the analysis, written to `folder`."""
     model = backbones.write_image(MODEL, folder)
     graph = load_image(model).graph
-    source, seen = graph.tensors[graph.input], folds(task)
-    for name, x, y in (
-        ("train", seen.train_x, seen.train_y), ("val", seen.test_x, seen.test_y)
-    ):  # fmt: skip
-        data = Dataset(x, y.astype(np.uint16), source.scale, source.zero_point)
+    source, split = graph.tensors[graph.input], seen(task)
+    for name, rows in (("train", split.train), ("val", split.test)):
+        labels = task.y[rows].astype(np.uint16)
+        data = Dataset(task.x[rows], labels, source.scale, source.zero_point)
         dataset.write(data, folder / f"{name}.mtd")
     return TrainOptions(
         model, folder / "train.mtd", EPOCHS, val=folder / "val.mtd", lr=LR, schedule="halve",
@@ -152,14 +149,13 @@ def train(
     task: Task, graph: Graph, scheme: Scheme, epochs: int, seeds: int
 ) -> tuple[int, list[float]]:
     """log2 of the learning rate that is best on the 300; accuracies on the held-out photos."""
-    tuning = IntegerTwin(graph, scheme, folds(task), E.WIDE_HEAD)
-    rate = max(GRID, key=lambda e: sum(tuning.run(2.0**e, epochs, s) for s in range(2)))
-    twin = IntegerTwin(graph, scheme, task, E.WIDE_HEAD)
+    twin = IntegerTwin(graph, scheme, task)
+    rate = max(GRID, key=lambda e: sum(twin.run(2.0**e, epochs, s, seen(task)) for s in range(2)))
     return rate, [twin.run(2.0**rate, epochs, 100 + seed) for seed in range(seeds)]
 
 
 def text(selection: Selection) -> str:
-    shares = " ".join(f"{name} x {ratio:g}," for name, ratio in selection.shares)
+    shares = ", ".join(f"{name} x {ratio:g}" for name, ratio in selection.shares)
     return f"biases {selection.biases}, weights {shares or 'none'}"
 
 
@@ -168,12 +164,12 @@ def main() -> None:
     parser.add_argument("--measure", type=int, metavar="SEEDS", help="measure what is missing")
     parser.add_argument("--samples", type=int, default=MARKS[-1])
     parser.add_argument("--epochs", type=int, nargs="+", default=[EPOCHS])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/search.json")
     options = parser.parse_args()
     if not backbones.available():
         sys.exit(f"no reference folder {backbones.SHARED}")
-    task, rows = signs(128), []
+    task, rows = signs(), []
     with tempfile.TemporaryDirectory() as name, open_device("virtual") as device:
         folder = Path(name)
         training = files(task, folder)
@@ -197,7 +193,7 @@ def main() -> None:
             authors = published_selection(label)
             assert plan(authors).total == budget
             print(f"\n{label}: {budget:,} bytes by our planner\n"
-                  f"  published: {text(authors)} {100 * gains.total(authors):+.2f} points\n"
+                  f"  published: {text(authors)}: {100 * gains.total(authors):+.2f} points\n"
                   f"  searched: {text(found.selection)}: {found.need.total:,} bytes, "
                   f"{100 * found.gain:+.2f} points ({bound})\n"
                   f"  pointwise: {text(proxy)}: {plan(proxy).total:,} bytes, "

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tiny_net
 from command_line import COMMAND, run_cli
+from shared import shared
 
 from microtrain.errors import DataError, DeviceError, MicrotrainError, PlanError
 from microtrain.graph import Graph
@@ -35,6 +36,8 @@ from microtrain.search.pointwise import pointwise
 from microtrain.search.ray_cluster import RayCluster
 from microtrain.search.results import Run
 from microtrain.search.selection import Selection, layers, shares
+
+BENCH = Path(__file__).resolve().parents[1] / "bench/search.py"
 
 
 @pytest.fixture(scope="module")
@@ -347,3 +350,14 @@ def test_ctrl_c_ends_the_boards_too(files: Path, tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=10)
     assert process.returncode == 130 and errors.strip() == "stopped"
     assert results.read_text().endswith("}\n")
+
+
+@pytest.mark.slow
+def test_the_recorded_search(tmp_path: Path) -> None:
+    shared("data/mcunet/sparse_update_configs.json")
+    out = tmp_path / "out.json"
+    command = [sys.executable, str(BENCH), "--samples", "0", "--seeds", "0", "--out", str(out)]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    rows = json.loads(out.read_text())
+    assert [row["label"] for row in rows] == ["49kb", "99kb"]
+    assert all(row["gain"] == row["bound"] > 0 for row in rows)
