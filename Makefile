@@ -148,7 +148,7 @@ natmod-test: $(STOCK) ## what the tests of the native module need
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
-	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/generic/*.c))
+	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c))
 ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
 	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
 ENGINE := $(BUILD)/engine/libmicrotrain.so
@@ -156,6 +156,7 @@ ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
 
 $(ENGINE): FLAGS := -O3
 $(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+	-DMT_PANELS=1 -DMT_SHORT_MULTIPLY=1 \
 	-fno-sanitize-recover=all
 
 define compile_engine

@@ -2,7 +2,7 @@
 file(GLOB MICROTRAIN_CORE CONFIGURE_DEPENDS
     ${CMAKE_CURRENT_LIST_DIR}/core/*.c
     ${CMAKE_CURRENT_LIST_DIR}/core/ops/*.c
-    ${CMAKE_CURRENT_LIST_DIR}/core/arch/generic/*.c)
+    ${CMAKE_CURRENT_LIST_DIR}/core/arch/*/*.c)
 file(GLOB MICROTRAIN_BIND CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/bind/*.c)
 
 add_library(usermod_microtrain INTERFACE)

@@ -14,6 +14,7 @@ LIBRARY = HERE.parents[1] / "build/engine/libmicrotrain-asan.so"
 FILES = (
     "test_step.py",
     "test_plan.py",
+    "test_stream.py",
     "test_hostile.py",
     "test_golden_step.py",
     "test_alignment.py",

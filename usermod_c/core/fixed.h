@@ -30,14 +30,43 @@ static inline int64_t mt_round_shift(int64_t x, int s) {
     return s <= 0 ? x * ((int64_t)1 << -s) : (x + ((int64_t)1 << (s - 1))) >> s;
 }
 
+// Whether the processor multiplies to 32 bits only, so that a product of 64 is better put together here than by the compiler's library.
+#ifndef MT_SHORT_MULTIPLY
+#if defined(__ARM_ARCH_6M__)
+#define MT_SHORT_MULTIPLY 1
+#else
+#define MT_SHORT_MULTIPLY 0
+#endif
+#endif
+
+// floor((x * m + 2^30) / 2^31), m >= 0.
+static inline int32_t mt_rounded_high(int32_t x, int32_t m) {
+    if (!MT_SHORT_MULTIPLY) {
+        return (int32_t)(((int64_t)x * m + ((int64_t)1 << 30)) >> 31);
+    }
+    int32_t x_low = x & 0xFFFF, x_high = x >> 16, m_low = m & 0xFFFF, m_high = m >> 16;
+    int32_t middle = x_high * m_low + (int32_t)((uint32_t)x_low * (uint32_t)m_low >> 16); // of the product, from bit 16 on
+    int32_t rest = (middle & 0xFFFF) + x_low * m_high;
+    return 2 * (x_high * m_high + (middle >> 16)) + ((rest + 0x4000) >> 15);
+}
+
+// floor(x * m / 2^32), m < 2^31.
+static inline uint32_t mt_high(uint32_t x, uint32_t m) {
+    if (!MT_SHORT_MULTIPLY) {
+        return (uint32_t)((uint64_t)x * m >> 32);
+    }
+    uint32_t x_low = x & 0xFFFF, x_high = x >> 16, m_low = m & 0xFFFF, m_high = m >> 16;
+    uint32_t middle = x_high * m_low + (x_low * m_low >> 16), rest = (middle & 0xFFFF) + x_low * m_high;
+    return x_high * m_high + (middle >> 16) + (rest >> 16);
+}
+
 // TFLite's MultiplyByQuantizedMultiplier with gemmlowp's two roundings: acc * mult * 2^(shift - 31), mult in Q31.
 static inline int32_t mt_requantize(int32_t acc, int32_t mult, int shift) {
-    int64_t x = acc;
     if (shift > 0) {
-        x = mt_clamp64(x * ((int64_t)1 << shift), INT32_MIN, INT32_MAX);
+        acc = mt_clamp64(acc * ((int64_t)1 << shift), INT32_MIN, INT32_MAX);
         shift = 0;
     }
-    int32_t high = (int32_t)((x * mult + ((int64_t)1 << 30)) >> 31);
+    int32_t high = mt_rounded_high(acc, mult);
     uint32_t mask = ((uint32_t)1 << -shift) - 1;
     uint32_t threshold = (mask >> 1) + (high < 0);
     return (high >> -shift) + (((uint32_t)high & mask) > threshold);
@@ -45,6 +74,10 @@ static inline int32_t mt_requantize(int32_t acc, int32_t mult, int shift) {
 
 // The same rounded once (LiteRT's FULLY_CONNECTED, float references), ties away from zero.
 static inline int32_t mt_requantize_once(int32_t acc, int32_t mult, int shift) {
+    if (shift < -1) { // the product's lower half does not matter
+        int32_t magnitude = (int32_t)((mt_high(acc < 0 ? 0u - (uint32_t)acc : (uint32_t)acc, (uint32_t)mult) + (1u << (-shift - 2))) >> (-shift - 1));
+        return acc < 0 ? -magnitude : magnitude;
+    }
     int64_t product = (int64_t)acc * mult;
     int64_t magnitude = mt_round_shift(product < 0 ? -product : product, 31 - shift);
     return mt_clamp64(product < 0 ? -magnitude : magnitude, INT32_MIN, INT32_MAX);

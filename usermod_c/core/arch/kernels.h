@@ -3,5 +3,6 @@
 #define MT_KERNELS_H
 
 #include "generic/kernels.h"
+#include "panel.h"
 
 #endif // MT_KERNELS_H

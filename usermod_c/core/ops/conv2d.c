@@ -6,6 +6,7 @@
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 64
+#define PANEL_BYTES 4096 // of panels packed at once
 #define TILE 8 // most input pixels of one row whose gradient is accumulated at once
 #define TILE_BYTES 4096 // of their accumulators
 
@@ -21,9 +22,16 @@ static int32_t patches_at_once(const mt_window_t *w) {
     return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, 16);
 }
 
+// Panels of four pixels that are packed at once (arch/), or 0: a row of weights must be a whole number of words.
+static int32_t panels_at_once(const mt_window_t *w) {
+    int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w;
+    return k % 4 || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * k), 1, min32(4, (pixels + 3) / 4));
+}
+
+// [panels][four rows of mixed weights][patches]
 uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
     int32_t patches = mt_is_pointwise(w) ? 0 : min32(patches_at_once(w), w->out_h * w->out_w);
-    return (uint32_t)((patches + (mixed ? 4 : 0)) * patch_bytes(w));
+    return (uint32_t)((8 * panels_at_once(w) + patches + (mixed ? 4 : 0)) * patch_bytes(w));
 }
 
 // Input under the window of output pixel p, positions outside filled with the zero point.
@@ -43,39 +51,76 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_
     }
 }
 
-// Four output channels from o (fewer at the end) of `n` pixels from p whose inputs lie `k` apart at `x`.
-static void forward_rows(const mt_conv_t *c, int32_t o, const int8_t *x, int32_t k, int32_t p, int32_t n, int8_t *y, int8_t *row_buffer) {
-    const mt_window_t *w = &c->window;
-    const mt_channels_t *ch = &c->channels;
-    int32_t rows = min32(4, w->out_c - o);
-    bool changing = c->weights.trained && !ch->zero_sum;
-    const int8_t *weights[4];
+typedef struct { // up to four output channels
+    int32_t count;
+    const int8_t *weights[4]; // four of them lie one behind the other
     int32_t start[4], mult[4], shift[4];
+} rows_t;
+
+static void load_rows(const mt_conv_t *c, int32_t o, int32_t k, int8_t *row_buffer, rows_t *rows) {
+    const mt_channels_t *ch = &c->channels;
+    bool changing = c->weights.trained && !ch->zero_sum;
+    rows->count = min32(4, c->window.out_c - o);
     for (int32_t j = 0; j < 4; j++) {
-        int32_t r = o + min32(j, rows - 1);
-        weights[j] = j < rows ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * k) : weights[0];
-        start[j] = changing ? mt_channel_bias(ch, r) - w->in_zero * mt_sum(weights[j], k) : mt_channel_start(ch, r);
-        mult[j] = ch->mult[r];
-        shift[j] = ch->shift[r];
+        int32_t r = o + min32(j, rows->count - 1);
+        rows->weights[j] = j < rows->count ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * k) : rows->weights[0];
+        rows->start[j] = changing ? mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(rows->weights[j], k) : mt_channel_start(ch, r);
+        rows->mult[j] = ch->mult[r];
+        rows->shift[j] = ch->shift[r];
     }
-    for (int32_t at = p * w->out_c + o, end = (p + n) * w->out_c; at < end; at += w->out_c, x += k) {
-        int32_t acc[4] = {start[0], start[1], start[2], start[3]};
-        mt_dot4(x, weights, k, acc);
-        for (int32_t j = 0; j < rows; j++) {
-            y[at + j] = mt_channel_finish(w, c->mask, at + j, acc[j], mult[j], shift[j]);
+}
+
+static inline void finish(const mt_conv_t *c, const rows_t *rows, int32_t j, int32_t sum, int8_t *y, int32_t at) {
+    y[at + j] = mt_channel_finish(&c->window, c->mask, at + j, sum, rows->mult[j], rows->shift[j]);
+}
+
+// `n` pixels whose inputs lie `k` apart at `x`; outputs from y[at] on, one pixel out_c apart.
+static void forward_rows(const mt_conv_t *c, const rows_t *rows, const int8_t *x, int32_t k, int32_t n, int8_t *y, int32_t at) {
+    for (int32_t i = 0; i < n; i++, at += c->window.out_c, x += k) {
+        int32_t acc[4] = {rows->start[0], rows->start[1], rows->start[2], rows->start[3]};
+        mt_dot4(x, rows->weights, k, acc);
+        for (int32_t j = 0; j < rows->count; j++) {
+            finish(c, rows, j, acc[j], y, at);
         }
+    }
+}
+
+// The same from panels, four output channels.
+static void forward_panels(const mt_conv_t *c, const rows_t *rows, const int32_t *panel, int32_t k, int32_t n, int8_t *y, int32_t at) {
+    for (int32_t i = 0; i < n; i += 4, panel += 2 * k) {
+        int32_t sums[4][4];
+        mt_panel_rows(rows->weights[0], panel, k, sums[0]);
+        for (int32_t pixel = 0; pixel < min32(4, n - i); pixel++, at += c->window.out_c) {
+            for (int32_t j = 0; j < 4; j++) {
+                finish(c, rows, j, rows->start[j] + sums[j][pixel], y, at);
+            }
+        }
+    }
+}
+
+static void pack_panels(const int8_t *x, int32_t k, int32_t n, int32_t *panel) {
+    for (int32_t i = 0; i < n; i += 4, panel += 2 * k) {
+        const int8_t *pixels[4];
+        for (int32_t j = 0; j < 4; j++) {
+            pixels[j] = x + min32(i + j, n - 1) * k;
+        }
+        mt_panel_pack(pixels, k, panel);
     }
 }
 
 MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &c->window;
-    int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w;
-    bool pointwise = mt_is_pointwise(w);
+    int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w, panels = panels_at_once(w);
+    bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels;
     int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels);
+    if (packed) {
+        block = min32(block, 4 * panels);
+    }
     if (c->mask) {
         memset(c->mask, 0, (size_t)(pixels * w->out_c + 7) / 8);
     }
-    int8_t *patches = scratch, *row_buffer = pointwise ? patches : patches + block * k;
+    int32_t *panel = scratch;
+    int8_t *row_buffer = (int8_t *)(panel + 2 * panels * k), *patches = row_buffer + (mt_weights_are_mixed(&c->weights) ? 4 * k : 0);
     for (int32_t p = 0; p < pixels; p += block) {
         int32_t n = min32(block, pixels - p);
         const int8_t *input = x + p * k;
@@ -85,8 +130,17 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
             }
             input = patches;
         }
+        if (packed) {
+            pack_panels(input, k, n, panel);
+        }
         for (int32_t o = 0; o < w->out_c; o += 4) {
-            forward_rows(c, o, input, k, p, n, y, row_buffer);
+            rows_t rows;
+            load_rows(c, o, k, row_buffer, &rows);
+            if (packed && rows.count == 4) {
+                forward_panels(c, &rows, panel, k, n, y, p * w->out_c + o);
+            } else {
+                forward_rows(c, &rows, input, k, n, y, p * w->out_c + o);
+            }
         }
     }
 }

@@ -1,0 +1,47 @@
+"""Requantisation put together from 16-bit halves equals that of 64-bit products."""
+
+from __future__ import annotations
+
+import ctypes as C
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reference.forward import requantize, requantize_once
+
+CORE = Path(__file__).resolve().parents[2] / "usermod_c" / "core"
+EDGES = (0, 1, 2, 0x7FFF, 0x8000, 0xFFFF, 0x10000, 0x3FFFFFFF, 0x40000000, 0x7FFFFFFF)
+SOURCE = """
+#include "fixed.h"
+int32_t twice(int32_t acc, int32_t mult, int shift) { return mt_requantize(acc, mult, shift); }
+int32_t once(int32_t acc, int32_t mult, int shift) { return mt_requantize_once(acc, mult, shift); }
+"""
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> C.CDLL:
+    folder = tmp_path_factory.mktemp("fixed")
+    (folder / "fixed.c").write_text(SOURCE)
+    subprocess.run(
+        ["cc", "-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=all",
+         f"-DMT_SHORT_MULTIPLY={request.param}", f"-I{CORE}", "-o", folder / "fixed.so",
+         folder / "fixed.c"],
+        check=True,
+    )  # fmt: skip
+    return C.CDLL(str(folder / "fixed.so"))
+
+
+def test_requantisation(library: C.CDLL) -> None:
+    rng = np.random.default_rng(0)
+    cases = [(s * a, m, shift) for a in (*EDGES, 0x80000000) for s in (-1, 1) for m in EDGES
+             for shift in (-31, -30, -9, -3, -2, -1, 0) if -(1 << 31) <= s * a < 1 << 31]
+    cases += [
+        (int(rng.integers(-(1 << bits), 1 << bits)), int(rng.integers(0, 1 << 31)),
+         int(rng.integers(-31, 1)))
+        for bits in rng.integers(1, 32, 20000)
+    ]  # fmt: skip
+    for acc, mult, shift in cases:
+        for name, expected in (("twice", requantize), ("once", requantize_once)):
+            found = getattr(library, name)(C.c_int32(acc), C.c_int32(mult), C.c_int(shift))
+            assert found == int(expected(np.int64(acc), mult, shift)), (name, acc, mult, shift)

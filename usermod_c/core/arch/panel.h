@@ -1,0 +1,45 @@
+// Panels of four pixels for processors where one multiplication of 32 bits can make two products: two pixels share a word, x0 + (x2 << 16), and a
+// weight times that word is both products at once. As weights keep to [-127, 127], two products fit a lane of 16 bits before it is taken apart.
+#ifndef MT_PANEL_H
+#define MT_PANEL_H
+
+#include <stdint.h>
+
+#ifndef MT_PANELS // whether they pay
+#if defined(__ARM_ARCH_6M__)
+#define MT_PANELS 1
+#else
+#define MT_PANELS 0
+#endif
+#endif
+
+// Panel of k input values (a multiple of 4) of the pixels x[0..3], 2k words: for every two values (x0, x2), (x0, x2), (x1, x3), (x1, x3).
+static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *panel) {
+    const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
+    for (const int8_t *end = x0 + k; x0 < end; x0 += 2, x1 += 2, x2 += 2, x3 += 2, panel += 4) {
+        panel[0] = x0[0] + x2[0] * 65536;
+        panel[1] = x0[1] + x2[1] * 65536;
+        panel[2] = x1[0] + x3[0] * 65536;
+        panel[3] = x1[1] + x3[1] * 65536;
+    }
+}
+
+// out[row][pixel] of four rows of weights, which lie one behind the other, word-aligned.
+#if defined(__ARM_ARCH_6M__)
+void mt_panel_rows(const int8_t *weights, const int32_t *panel, int32_t k, int32_t *out);
+#else
+static inline void mt_panel_rows(const int8_t *weights, const int32_t *panel, int32_t k, int32_t *out) {
+    for (int32_t row = 0; row < 4; row++, out += 4) {
+        out[0] = out[1] = out[2] = out[3] = 0;
+        for (int32_t i = 0; i < k; i++, weights++) {
+            for (int32_t j = 0; j < 2; j++) {
+                int32_t word = panel[i / 2 * 4 + i % 2 + 2 * j], low = (int16_t)word;
+                out[j] += *weights * low;
+                out[j + 2] += *weights * ((word - low) / 65536);
+            }
+        }
+    }
+}
+#endif
+
+#endif // MT_PANEL_H
