@@ -22,16 +22,27 @@ static int32_t patches_at_once(const mt_window_t *w) {
     return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, 16);
 }
 
-// Panels of four pixels that are packed at once (arch/), or 0: a row of weights must be a whole number of words.
-static int32_t panels_at_once(const mt_window_t *w) {
-    int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w;
-    return k % 4 || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * k), 1, min32(4, (pixels + 3) / 4));
+// Bytes from one patch, or row of weights in a buffer, to the next: whole words.
+static int32_t patch_pitch(const mt_window_t *w) {
+    return (int32_t)mt_align((uint32_t)patch_bytes(w), 4);
 }
 
-// [panels][four rows of mixed weights][patches]
+// Panels of four pixels that are packed at once (arch/panel.h), or 0: values must come in fours, which in patches can be arranged.
+static int32_t panels_at_once(const mt_window_t *w) {
+    int32_t pixels = w->out_h * w->out_w;
+    bool fours = !mt_is_pointwise(w) || w->in_c % 4 == 0;
+    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(4, (pixels + 3) / 4));
+}
+
+// Whether rows of weights are put together, or filled up to words, in a buffer.
+static bool rows_are_buffered(const mt_window_t *w, bool mixed) {
+    return mixed || (panels_at_once(w) && patch_bytes(w) % 4);
+}
+
+// [panels][four rows of weights][patches]
 uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
     int32_t patches = mt_is_pointwise(w) ? 0 : min32(patches_at_once(w), w->out_h * w->out_w);
-    return (uint32_t)((8 * panels_at_once(w) + patches + (mixed ? 4 : 0)) * patch_bytes(w));
+    return (uint32_t)((8 * panels_at_once(w) + patches + (rows_are_buffered(w, mixed) ? 4 : 0)) * patch_pitch(w));
 }
 
 // Input under the window of output pixel p, positions outside filled with the zero point.
@@ -53,46 +64,54 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_
 
 typedef struct { // up to four output channels
     int32_t count;
-    const int8_t *weights[4]; // four of them lie one behind the other
+    const int8_t *weights[4];
     int32_t start[4], mult[4], shift[4];
 } rows_t;
 
-static void load_rows(const mt_conv_t *c, int32_t o, int32_t k, int8_t *row_buffer, rows_t *rows) {
+// Channels from o on; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
+static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed, int8_t *row_buffer, rows_t *rows) {
     const mt_channels_t *ch = &c->channels;
+    const int32_t k = patch_bytes(&c->window);
     bool changing = c->weights.trained && !ch->zero_sum;
     rows->count = min32(4, c->window.out_c - o);
     for (int32_t j = 0; j < 4; j++) {
         int32_t r = o + min32(j, rows->count - 1);
-        rows->weights[j] = j < rows->count ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * k) : rows->weights[0];
+        rows->weights[j] = j < rows->count ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * pitch) : rows->weights[0];
+        if (packed && k != pitch && j < rows->count) {
+            int8_t *row = row_buffer + j * pitch;
+            memmove(row, rows->weights[j], (size_t)k);
+            memset(row + k, 0, (size_t)(pitch - k));
+            rows->weights[j] = row;
+        }
         rows->start[j] = changing ? mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(rows->weights[j], k) : mt_channel_start(ch, r);
         rows->mult[j] = ch->mult[r];
         rows->shift[j] = ch->shift[r];
     }
 }
 
-static inline void finish(const mt_conv_t *c, const rows_t *rows, int32_t j, int32_t sum, int8_t *y, int32_t at) {
-    y[at + j] = mt_channel_finish(&c->window, c->mask, at + j, sum, rows->mult[j], rows->shift[j]);
-}
-
-// `n` pixels whose inputs lie `k` apart at `x`; outputs from y[at] on, one pixel out_c apart.
-static void forward_rows(const mt_conv_t *c, const rows_t *rows, const int8_t *x, int32_t k, int32_t n, int8_t *y, int32_t at) {
-    for (int32_t i = 0; i < n; i++, at += c->window.out_c, x += k) {
+// `n` pixels whose inputs lie `pitch` apart at `x`; outputs from y[at] on, one pixel out_c apart.
+static void forward_rows(const mt_conv_t *c, const rows_t *rows, const int8_t *x, int32_t pitch, int32_t n, int8_t *y, int32_t at) {
+    const mt_finish_t f = mt_finish_of(&c->window, c->mask);
+    for (int32_t i = 0, k = patch_bytes(&c->window); i < n; i++, at += c->window.out_c, x += pitch) {
         int32_t acc[4] = {rows->start[0], rows->start[1], rows->start[2], rows->start[3]};
         mt_dot4(x, rows->weights, k, acc);
         for (int32_t j = 0; j < rows->count; j++) {
-            finish(c, rows, j, acc[j], y, at);
+            y[at + j] = mt_finish(f, at + j, acc[j], rows->mult[j], rows->shift[j]);
         }
     }
 }
 
 // The same from panels, four output channels.
 static void forward_panels(const mt_conv_t *c, const rows_t *rows, const int32_t *panel, int32_t k, int32_t n, int8_t *y, int32_t at) {
-    for (int32_t i = 0; i < n; i += 4, panel += 2 * k) {
-        int32_t sums[4][4];
+    const mt_finish_t f = mt_finish_of(&c->window, c->mask);
+    const int32_t step = c->window.out_c;
+    for (int32_t i = 0; i < n; i += 4, panel += 2 * k, at += 4 * step) {
+        int32_t sums[4][4], pixels = min32(4, n - i);
         mt_panel_rows(rows->weights[0], panel, k, sums[0]);
-        for (int32_t pixel = 0; pixel < min32(4, n - i); pixel++, at += c->window.out_c) {
-            for (int32_t j = 0; j < 4; j++) {
-                finish(c, rows, j, rows->start[j] + sums[j][pixel], y, at);
+        for (int32_t j = 0; j < 4; j++) {
+            const int32_t start = rows->start[j], mult = rows->mult[j], shift = rows->shift[j];
+            for (int32_t pixel = 0, to = at + j; pixel < pixels; pixel++, to += step) {
+                y[to] = mt_finish(f, to, start + sums[j][pixel], mult, shift);
             }
         }
     }
@@ -110,9 +129,9 @@ static void pack_panels(const int8_t *x, int32_t k, int32_t n, int32_t *panel) {
 
 MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &c->window;
-    int32_t k = patch_bytes(w), pixels = w->out_h * w->out_w, panels = panels_at_once(w);
+    int32_t pitch = patch_pitch(w), pixels = w->out_h * w->out_w, panels = panels_at_once(w);
     bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels;
-    int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels);
+    int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels), input_pitch = pointwise ? w->in_c : pitch;
     if (packed) {
         block = min32(block, 4 * panels);
     }
@@ -120,26 +139,24 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
         memset(c->mask, 0, (size_t)(pixels * w->out_c + 7) / 8);
     }
     int32_t *panel = scratch;
-    int8_t *row_buffer = (int8_t *)(panel + 2 * panels * k), *patches = row_buffer + (mt_weights_are_mixed(&c->weights) ? 4 * k : 0);
+    int8_t *row_buffer = (int8_t *)(panel + 2 * panels * pitch);
+    int8_t *patches = row_buffer + (rows_are_buffered(w, mt_weights_are_mixed(&c->weights)) ? 4 * pitch : 0);
     for (int32_t p = 0; p < pixels; p += block) {
         int32_t n = min32(block, pixels - p);
-        const int8_t *input = x + p * k;
-        if (!pointwise) {
-            for (int32_t i = 0; i < n; i++) {
-                gather_patch(w, x, p + i, patches + i * k);
-            }
-            input = patches;
+        const int8_t *input = pointwise ? x + p * input_pitch : patches;
+        for (int32_t i = 0; !pointwise && i < n; i++) {
+            gather_patch(w, x, p + i, patches + i * pitch);
         }
         if (packed) {
-            pack_panels(input, k, n, panel);
+            pack_panels(input, pitch, n, panel);
         }
         for (int32_t o = 0; o < w->out_c; o += 4) {
             rows_t rows;
-            load_rows(c, o, k, row_buffer, &rows);
+            load_rows(c, o, pitch, packed, row_buffer, &rows);
             if (packed && rows.count == 4) {
-                forward_panels(c, &rows, panel, k, n, y, p * w->out_c + o);
+                forward_panels(c, &rows, panel, pitch, n, y, p * w->out_c + o);
             } else {
-                forward_rows(c, &rows, input, k, n, y, p * w->out_c + o);
+                forward_rows(c, &rows, input, input_pitch, n, y, p * w->out_c + o);
             }
         }
     }

@@ -32,14 +32,25 @@ typedef struct {
     uint8_t *mask; // MT_ACT_RANGE: receives a bit an output, set where the clamp changed nothing; else NULL
 } mt_conv_t;
 
-// Accumulator to output: rounded, clamped, its mask bit noted.
-static inline int8_t mt_channel_finish(const mt_window_t *w, uint8_t *mask, int32_t at, int32_t acc, int32_t mult, int shift) {
-    int32_t v = w->round_once ? mt_requantize_once(acc, mult, shift) : mt_requantize(acc, mult, shift);
-    int32_t clamped = mt_clamp(v, w->act_min - w->out_zero, w->act_max - w->out_zero);
-    if (mask && v == clamped) {
-        mask[at / 8] |= (uint8_t)(1 << at % 8);
+// From accumulator to output. By value: a compiler that knows no better reads a structure anew after every int8 that is written.
+typedef struct {
+    int32_t low, high, zero;
+    uint8_t *mask;
+    bool once;
+} mt_finish_t;
+
+static inline mt_finish_t mt_finish_of(const mt_window_t *w, uint8_t *mask) {
+    return (mt_finish_t) {w->act_min - w->out_zero, w->act_max - w->out_zero, w->out_zero, mask, w->round_once};
+}
+
+// Rounded, clamped, its mask bit noted.
+static inline int8_t mt_finish(const mt_finish_t f, int32_t at, int32_t acc, int32_t mult, int shift) {
+    int32_t v = f.once ? mt_requantize_once(acc, mult, shift) : mt_requantize(acc, mult, shift);
+    int32_t clamped = mt_clamp(v, f.low, f.high);
+    if (f.mask && v == clamped) {
+        f.mask[at / 8] |= (uint8_t)(1 << at % 8);
     }
-    return (int8_t)(clamped + w->out_zero);
+    return (int8_t)(clamped + f.zero);
 }
 
 // Bias of output channel i.

@@ -98,8 +98,11 @@ static void forward_lanes(const mt_depthwise_t *d, const block_t *b, int32_t top
             }
         }
     }
+    const int32_t *mult = d->channels.mult + o;
+    const int8_t *shift = d->channels.shift + o;
+    const mt_finish_t f = mt_finish_of(w, d->mask);
     for (int32_t j = 0, at = pixel * w->out_c + o; j < n; j++, at++) {
-        y[at] = mt_channel_finish(w, d->mask, at, acc[j], d->channels.mult[o + j], d->channels.shift[o + j]);
+        y[at] = mt_finish(f, at, acc[j], mult[j], shift[j]);
     }
 }
 
