@@ -38,7 +38,7 @@ class Trainer:
         self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False,
         gradient_bits=8, **optimizer
     ):  # fmt: skip
-        optimizer = Optimizer(**optimizer)
+        self._optimizer = optimizer = Optimizer(**optimizer)
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
         self.wide, self.gradient_bits = bool(wide), gradient_bits
         self.plan = Plan(
@@ -79,6 +79,11 @@ class Trainer:
 
     @optimizer.setter
     def optimizer(self, value):
+        planned = self._optimizer.momentum_bits
+        if value.momentum_bits != planned:
+            raise ValueError(
+                "momentum_bits %d: this trainer has %d" % (value.momentum_bits, planned)
+            )
         value.apply(self.session)
         self._optimizer = value
 

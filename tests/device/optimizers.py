@@ -6,6 +6,7 @@ from checks import raises, state
 
 import microtrain as mt
 from microtrain import checkpoint
+from microtrain.optimizer import Optimizer
 
 data = mt.Dataset("/train.mtd")
 x = bytearray(data.size)
@@ -90,5 +91,13 @@ for wrong in (
     {"weight_decay": float("inf")}, {"accumulate": 0}, {"accumulate": 65536}, {"accumulate": -1},
 ):  # fmt: skip
     raises(ValueError, "needed", mt.Trainer, model, **wrong)
+
+# The settings may change while training goes on, but not what they are kept in.
+trainer = run(momentum_bits=8)
+trainer.optimizer = Optimizer(momentum=0.9, momentum_bits=8)
+learn(trainer)
+assert description(trainer)["optimizer"] == {"momentum": 0x3F666666, "momentum_bits": 8}
+raises(ValueError, "momentum_bits 16: this trainer has 8", setattr, trainer, "optimizer",
+       Optimizer(momentum=0.9))
 raises(ValueError, "momentum_bits 12: 0, 8 or 16 needed", mt.Trainer, model, momentum_bits=12)
 print("done")
