@@ -60,10 +60,14 @@ static inline uint32_t mt_high(uint32_t x, uint32_t m) {
     return x_high * m_high + (middle >> 16) + (rest >> 16);
 }
 
+// acc * 2^shift, saturating; and the whole of mt_requantize_once. Apart, so that kernels keep their registers for what happens.
+int32_t mt_shift_up(int32_t acc, int shift);
+int32_t mt_requantize_once_wide(int32_t acc, int32_t mult, int shift);
+
 // TFLite's MultiplyByQuantizedMultiplier with gemmlowp's two roundings: acc * mult * 2^(shift - 31), mult in Q31.
 static inline int32_t mt_requantize(int32_t acc, int32_t mult, int shift) {
     if (shift > 0) {
-        acc = mt_clamp64(acc * ((int64_t)1 << shift), INT32_MIN, INT32_MAX);
+        acc = mt_shift_up(acc, shift);
         shift = 0;
     }
     int32_t high = mt_rounded_high(acc, mult);
@@ -78,9 +82,7 @@ static inline int32_t mt_requantize_once(int32_t acc, int32_t mult, int shift) {
         int32_t magnitude = (int32_t)((mt_high(acc < 0 ? 0u - (uint32_t)acc : (uint32_t)acc, (uint32_t)mult) + (1u << (-shift - 2))) >> (-shift - 1));
         return acc < 0 ? -magnitude : magnitude;
     }
-    int64_t product = (int64_t)acc * mult;
-    int64_t magnitude = mt_round_shift(product < 0 ? -product : product, 31 - shift);
-    return mt_clamp64(product < 0 ? -magnitude : magnitude, INT32_MIN, INT32_MAX);
+    return mt_requantize_once_wide(acc, mult, shift);
 }
 
 static inline uint32_t mt_align(uint32_t n, uint32_t alignment) {
