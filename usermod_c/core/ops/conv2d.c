@@ -6,7 +6,7 @@
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 64
-#define PANEL_BYTES 4096 // of panels packed at once
+#define PANEL_BYTES 1536 // of panels packed at once
 #define TILE 8 // most input pixels of one row whose gradient is accumulated at once
 #define TILE_BYTES 4096 // of their accumulators
 
