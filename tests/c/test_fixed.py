@@ -24,9 +24,9 @@ def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("fixed")
     (folder / "fixed.c").write_text(SOURCE)
     subprocess.run(
-        ["cc", "-std=c99", "-O1", "-shared", "-fPIC", "-fsanitize=undefined", "-fno-sanitize-recover=all",
-         f"-DMT_SHORT_MULTIPLY={request.param}", f"-I{CORE}", "-o", folder / "fixed.so",
-         folder / "fixed.c", CORE / "fixed.c"],
+        ["cc", "-std=c99", "-O1", "-shared", "-fPIC", "-fsanitize=undefined",
+         "-fno-sanitize-recover=all", f"-DMT_SHORT_MULTIPLY={request.param}", f"-I{CORE}", "-o",
+         folder / "fixed.so", folder / "fixed.c", CORE / "fixed.c"],
         check=True,
     )  # fmt: skip
     return C.CDLL(str(folder / "fixed.so"))
