@@ -77,7 +77,7 @@ ARMS = {
                        tuning_seeds=3),
     # The rate of the body alone, with the head at one that is right with QAS.
     "99kb no-qas head": Arm("sparse 99 KB, no QAS, head's own rate", "99kb", "int8",
-                            (-4, 0, 4, 8, 12), {"qas": False, "head_lr": 2.0**-8}, tuning_seeds=3),
+                            (-4, 0, 4, 8, 12), {"qas": False, "head_lr": 2.0**-8}),
     "last-12": Arm("last 12 layers", "last-12", "int8", (-9,)),
     "last": Arm("last layer", "last", "int8", (-6,)),
     "49kb": Arm("sparse 49 KB", "49kb", "int8", (-8,)),
