@@ -152,8 +152,27 @@ class Bench:
         self.twin.cache_clear()
 
 
+def measured(runs: Runs, task: str, arm: str, steps: int) -> tuple[float, float, int] | None:
+    """Mean accuracy in %, its standard deviation, log2 of the rate; None before the last run."""
+
+    def found(part: str) -> dict[tuple[int, int], float]:
+        return {(run.exponent, run.seed): 100 * accuracy for run, accuracy in runs.items()
+                if (run.task, run.arm, run.part, run.steps) == (task, arm, part, steps)}
+
+    tuning, tests = found("tuning"), found("test")
+    seeds = TUNING_SEEDS[:ARMS[arm].tuning_seeds]
+    exponents = sorted({exponent for exponent, _ in tuning})
+    means = {e: np.mean([tuning[e, seed] for seed in seeds]) for e in exponents
+             if all((e, seed) in tuning for seed in seeds)}
+    best = max(means, key=means.__getitem__, default=None)
+    values = [tests[best, seed] for seed in SEEDS if (best, seed) in tests]
+    if best is None or len(values) < len(SEEDS):
+        return None
+    return float(np.mean(values)), float(np.std(values, ddof=1)), best
+
+
 def summary(graph: Graph, runs: Runs, steps: dict[str, int]) -> list[dict[str, Any]]:
-    """For each arm its bytes and, by task, (mean, standard deviation, log2 of the rate) in %."""
+    """For each arm its bytes and, by task, what `measured` returns."""
     rows = []
     for name, arm in ARMS.items():
         scheme = resolved(graph, arm.scheme)
@@ -165,16 +184,9 @@ def summary(graph: Graph, runs: Runs, steps: dict[str, int]) -> list[dict[str, A
             "total_ram_bytes": planned(graph, scheme, 10, **options).info.total_bytes,
             "tasks": {},
         }  # fmt: skip
-        for task in steps:
-            found = {
-                run: accuracy for run, accuracy in runs.items()
-                if (run.task, run.arm, run.part, run.steps) == (task, name, "test", steps[task])
-            }  # fmt: skip
-            if len(found) == len(SEEDS):
-                values = 100 * np.array(list(found.values()))
-                row["tasks"][task] = (
-                    float(values.mean()), float(values.std(ddof=1)), next(iter(found)).exponent
-                )  # fmt: skip
+        for task, count in steps.items():
+            if result := measured(runs, task, name, count):
+                row["tasks"][task] = result
         rows.append(row)
     return rows
 
