@@ -77,7 +77,7 @@ def files(task: Task, folder: Path) -> TrainOptions:
 
 
 def use_recorded(analysis: Analysis) -> None:
-    """Give an analysis the measurements of MEASURED, taken as they are, of all whole seeds.
+    """Give an analysis the measurements of MEASURED, taken as they are.
 
     Not compared with the model image: another version of its format changes its hash alone.
     """
@@ -85,24 +85,18 @@ def use_recorded(analysis: Analysis) -> None:
     print(f"recorded measurements: {header}\n")
     assert header.pop("microtrain_search") == VERSION
     analysis.results = Results(MEASURED, header)
-    analysis.seeds = 1
-    while all(run in analysis.results.accuracy for run in analysis.runs()):
-        analysis.seeds += 1
-    analysis.seeds -= 1
-    assert analysis.seeds, f"{MEASURED} lacks measurements: run with --measure"
 
 
 def print_noise(analysis: Analysis) -> None:
-    """The standard deviation of a run over its seeds, pooled, and what it means for a gain."""
+    """The standard deviation of a run over its seeds, pooled over what has several."""
     known: dict[Selection, list[float]] = {}
-    for run in analysis.runs():
-        known.setdefault(run.selection, []).append(analysis.results.accuracy[run])
-    print(f"{len(analysis.runs())} runs, {analysis.seeds} of each")
-    if analysis.seeds > 1:
-        deviation = np.sqrt(np.mean([np.var(a, ddof=1) for a in known.values()]))
-        error = deviation * np.sqrt(2 / analysis.seeds)
-        print(f"standard deviation of a run over seeds {100 * deviation:.2f} points, standard "
-              f"error of a gain {100 * error:.2f}")  # fmt: skip
+    for run, accuracy in analysis.results.accuracy.items():
+        known.setdefault(run.selection, []).append(accuracy)
+    several = [values for values in known.values() if len(values) > 1]
+    print(f"{len(known)} selections, {len(several)} of them with several seeds")
+    if several:
+        deviation = np.sqrt(np.mean([np.var(values, ddof=1) for values in several]))
+        print(f"standard deviation of a run over its seeds: {100 * deviation:.2f} points")
 
 
 def print_gains(gains: Gains, graph: Graph) -> None:
