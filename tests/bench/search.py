@@ -46,6 +46,7 @@ from microtrain.search.selection import RATIOS, Selection, layers  # noqa: E402
 
 MODEL = "mcunet-5fps"
 LABELS = ("49kb", "99kb")
+ARMS = ("published", "searched", "pointwise")
 MEASURED = HERE / "search.jsonl"
 TRAIN = 700  # of the 1,000 photos; on the other 300 the search measures
 BIASES = (3, 6, 9, 12, 15, 18, 20, 21, 22)  # the published 99kb scheme trains those of 22
@@ -159,6 +160,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=MARKS[-1])
     parser.add_argument("--epochs", type=int, nargs="+", default=[EPOCHS])
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/search.json")
     options = parser.parse_args()
     if not backbones.available():
@@ -208,8 +210,8 @@ def main() -> None:
                 schemes[arm] = load_scheme(str(file), graph)
             row["accuracy"] = []
             for epochs in options.epochs if options.seeds else ():
-                for arm, scheme in schemes.items():
-                    rate, results = train(task, graph, scheme, epochs, options.seeds)
+                for arm in options.arms:
+                    rate, results = train(task, graph, schemes[arm], epochs, options.seeds)
                     deviation = np.std(results, ddof=1)
                     print(f"  {arm}, {epochs} epochs, lr 2^{rate}: held-out accuracy "
                           f"{100 * np.mean(results):.2f} % ± {100 * deviation:.2f} (sd of "
