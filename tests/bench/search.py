@@ -160,6 +160,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=MARKS[-1])
     parser.add_argument("--epochs", type=int, nargs="+", default=[EPOCHS])
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--labels", nargs="+", default=list(LABELS), choices=LABELS)
     parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/search.json")
     options = parser.parse_args()
@@ -179,7 +180,7 @@ def main() -> None:
         print_noise(analysis)
         print_gains(gains, graph)
         plan = Planner(device, training, folder)
-        for label in LABELS:
+        for label in options.labels:
             published = backbones.published()[MODEL][label]
             needs, _ = plan_scheme(device, training.model, published, new_head=task.classes)
             budget = needs["total_ram_bytes"]
