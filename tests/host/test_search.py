@@ -379,4 +379,6 @@ def test_the_recorded_search(tmp_path: Path) -> None:
     subprocess.run(command, check=True, cwd=tmp_path)
     rows = json.loads(out.read_text())
     assert [row["label"] for row in rows] == ["49kb", "99kb"]
-    assert all(row["gain"] == row["bound"] > 0 for row in rows)
+    # The proof of the larger budget comes to its limit first.
+    assert rows[0]["gain"] == rows[0]["bound"] > 0
+    assert 0 < rows[1]["gain"] <= rows[1]["bound"]
