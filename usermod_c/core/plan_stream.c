@@ -5,6 +5,8 @@
 #include "planner.h"
 #include "stream.h"
 
+#define MOST_STEPS (1u << 18) // rows times operators that are looked at, so that planning ends soon whatever an image says
+
 // Operators that could: frozen, without a gradient.
 static uint32_t most_operators(const planner_t *p) {
     uint32_t n = 0;
@@ -90,11 +92,16 @@ static uint32_t live_after(const planner_t *p, uint16_t from) {
 
 bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows) {
     uint32_t best = 0, most = most_operators(p);
+    uint32_t steps = 0;
     bool by_rows = false;
     for (uint32_t count = 1; count <= most; count++) {
         uint32_t after = is_cut(p, count) && count < p->n ? live_after(p, mt_forward_time(count)) : bound;
         if (after >= bound) {
             continue;
+        }
+        steps += p->m->tensors[p->m->input].h * count;
+        if (steps > MOST_STEPS) {
+            break;
         }
         uint32_t input_rows = count_rows(p, count, rows);
         for (int k = MT_STREAM_OPERATORS; k <= (int)p->scheme->stream; k++) {
