@@ -137,7 +137,7 @@ static bool forward_row(const mt_session_t *s, const mt_stream_t *stream, uint32
         return false;
     }
     const int8_t *x[2] = {NULL, NULL};
-    for (uint32_t k = 0; k < (s->model->ops[index].kind == MT_ADD ? 2u : 1u); k++) {
+    for (uint32_t k = 0; k < mt_input_count(&s->model->ops[index]); k++) {
         x[k] = row_at(s, stream, mt_stream_source(stream, index, k), first);
     }
     forward_window(s, index, &w, x, next_row(s, stream, index + 1, s->ops[index].rows));
