@@ -1,5 +1,7 @@
 #include "gradient.h"
 
+#include <string.h>
+
 #include "arch/hot.h"
 #include "fixed.h"
 
@@ -94,6 +96,13 @@ int mt_gradient_run(mt_gradient_pass_t pass, const void *context, mt_gradient_ou
 
 static inline bool passes(const mt_clamp_mask_t *m, int32_t y) {
     return !(m->low && y <= m->act_min) && !(m->high && y >= m->act_max);
+}
+
+void mt_mask_set(uint8_t *bits, size_t n) {
+    memset(bits, 0xFF, n / 8);
+    if (n % 8) {
+        bits[n / 8] = (uint8_t)((1 << n % 8) - 1);
+    }
 }
 
 void mt_mask_from_output(const mt_clamp_mask_t *m, const int8_t *y, uint8_t *bits, size_t n) {

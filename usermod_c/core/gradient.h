@@ -58,6 +58,8 @@ typedef struct {
     bool low, high;
 } mt_clamp_mask_t;
 
+// All n bits set.
+void mt_mask_set(uint8_t *bits, size_t n);
 // Bit i of `bits` for element i.
 void mt_mask_from_output(const mt_clamp_mask_t *m, const int8_t *y, uint8_t *bits, size_t n);
 // to[i] = mask ? from[i] : 0; `bits`, or where NULL the kept output `y`, says the mask. from == to is allowed.

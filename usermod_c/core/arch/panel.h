@@ -24,18 +24,20 @@ static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *p
     }
 }
 
-// out[row][pixel] of four rows of weights, which lie one behind the other, word-aligned.
+// Four rows of weights, which lie one behind the other, word-aligned, times `count` panels: out[row][panel][pixel].
 #if defined(__ARM_ARCH_6M__)
-void mt_panel_rows(const int8_t *weights, const int32_t *panel, int32_t k, int32_t *out);
+void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out);
 #else
-static inline void mt_panel_rows(const int8_t *weights, const int32_t *panel, int32_t k, int32_t *out) {
-    for (int32_t row = 0; row < 4; row++, out += 4) {
-        out[0] = out[1] = out[2] = out[3] = 0;
-        for (int32_t i = 0; i < k; i++, weights++) {
-            for (int32_t j = 0; j < 2; j++) {
-                int32_t word = panel[i / 2 * 4 + i % 2 + 2 * j], low = (int16_t)word;
-                out[j] += *weights * low;
-                out[j + 2] += *weights * ((word - low) / 65536);
+static inline void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out) {
+    for (int32_t row = 0; row < 4; row++, weights += k) {
+        for (const int32_t *panel = panels, *end = panels + 2 * k * count; panel < end; panel += 2 * k, out += 4) {
+            out[0] = out[1] = out[2] = out[3] = 0;
+            for (int32_t i = 0; i < k; i++) {
+                for (int32_t j = 0; j < 2; j++) {
+                    int32_t word = panel[i / 2 * 4 + i % 2 + 2 * j], low = (int16_t)word;
+                    out[j] += weights[i] * low;
+                    out[j + 2] += weights[i] * ((word - low) / 65536);
+                }
             }
         }
     }

@@ -6,7 +6,8 @@
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 64
-#define PANEL_BYTES 1536 // of panels packed at once
+#define PANEL_BYTES 4096 // of panels packed at once
+#define PANEL_PIXELS 32
 #define TILE 8 // most input pixels of one row whose gradient is accumulated at once
 #define TILE_BYTES 4096 // of their accumulators
 
@@ -19,7 +20,7 @@ static int32_t patch_bytes(const mt_window_t *w) {
 }
 
 static int32_t patches_at_once(const mt_window_t *w) {
-    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, 16);
+    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, PANEL_PIXELS);
 }
 
 // Bytes from one patch, or row of weights in a buffer, to the next: whole words.
@@ -31,7 +32,7 @@ static int32_t patch_pitch(const mt_window_t *w) {
 static int32_t panels_at_once(const mt_window_t *w) {
     int32_t pixels = w->out_h * w->out_w;
     bool fours = !mt_is_pointwise(w) || w->in_c % 4 == 0;
-    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(4, (pixels + 3) / 4));
+    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(PANEL_PIXELS / 4, (pixels + 3) / 4));
 }
 
 // Whether rows of weights are put together, or filled up to words, in a buffer.
@@ -64,8 +65,9 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_
 
 typedef struct { // up to four output channels
     int32_t count;
+    bool quick; // four, and mt_finish_rows takes them
     const int8_t *weights[4];
-    int32_t start[4], mult[4], shift[4];
+    mt_finish_row_t finish[4];
 } rows_t;
 
 // Channels from o on; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
@@ -74,6 +76,7 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
     const int32_t k = patch_bytes(&c->window);
     bool changing = c->weights.trained && !ch->zero_sum;
     rows->count = min32(4, c->window.out_c - o);
+    rows->quick = rows->count == 4;
     for (int32_t j = 0; j < 4; j++) {
         int32_t r = o + min32(j, rows->count - 1);
         rows->weights[j] = j < rows->count ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * pitch) : rows->weights[0];
@@ -83,37 +86,40 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
             memset(row + k, 0, (size_t)(pitch - k));
             rows->weights[j] = row;
         }
-        rows->start[j] = changing ? mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(rows->weights[j], k) : mt_channel_start(ch, r);
-        rows->mult[j] = ch->mult[r];
-        rows->shift[j] = ch->shift[r];
+        int32_t start = changing ? mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(rows->weights[j], k) : mt_channel_start(ch, r);
+        rows->finish[j] = mt_finish_row(start, ch->mult[r], ch->shift[r]);
+        rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j]);
     }
 }
 
-// `n` pixels whose inputs lie `pitch` apart at `x`; outputs from y[at] on, one pixel out_c apart.
-static void forward_rows(const mt_conv_t *c, const rows_t *rows, const int8_t *x, int32_t pitch, int32_t n, int8_t *y, int32_t at) {
-    const mt_finish_t f = mt_finish_of(&c->window, c->mask);
-    for (int32_t i = 0, k = patch_bytes(&c->window); i < n; i++, at += c->window.out_c, x += pitch) {
-        int32_t acc[4] = {rows->start[0], rows->start[1], rows->start[2], rows->start[3]};
+static void finish_channel(const mt_finish_t f, int32_t at, const mt_finish_row_t row, const int32_t *sums, int32_t n) {
+    const int32_t mult = row.mult_high * 65536 + row.mult_low;
+    for (int32_t i = 0; i < n; i++, at += f.step) {
+        mt_finish(f, at, row.start + sums[i], mult, -row.shift);
+    }
+}
+
+// `n` pixels whose inputs lie `pitch` apart at `x`; outputs from y[at] on.
+static void forward_rows(const mt_finish_t f, const rows_t *rows, const int8_t *x, int32_t k, int32_t pitch, int32_t n, int32_t at) {
+    for (int32_t i = 0; i < n; i++, at += f.step, x += pitch) {
+        int32_t acc[4] = {0};
         mt_dot4(x, rows->weights, k, acc);
         for (int32_t j = 0; j < rows->count; j++) {
-            y[at + j] = mt_finish(f, at + j, acc[j], rows->mult[j], rows->shift[j]);
+            finish_channel(f, at + j, rows->finish[j], &acc[j], 1);
         }
     }
 }
 
 // The same from panels, four output channels.
-static void forward_panels(const mt_conv_t *c, const rows_t *rows, const int32_t *panel, int32_t k, int32_t n, int8_t *y, int32_t at) {
-    const mt_finish_t f = mt_finish_of(&c->window, c->mask);
-    const int32_t step = c->window.out_c;
-    for (int32_t i = 0; i < n; i += 4, panel += 2 * k, at += 4 * step) {
-        int32_t sums[4][4], pixels = min32(4, n - i);
-        mt_panel_rows(rows->weights[0], panel, k, sums[0]);
-        for (int32_t j = 0; j < 4; j++) {
-            const int32_t start = rows->start[j], mult = rows->mult[j], shift = rows->shift[j];
-            for (int32_t pixel = 0, to = at + j; pixel < pixels; pixel++, to += step) {
-                y[to] = mt_finish(f, to, start + sums[j][pixel], mult, shift);
-            }
-        }
+static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_t *panels, int32_t k, int32_t n, int32_t at) {
+    int32_t sums[4 * PANEL_PIXELS], count = (n + 3) / 4;
+    mt_panel_rows(rows->weights[0], panels, k, count, sums);
+    if (rows->quick && n == 4 * count) {
+        mt_finish_rows(&f, at, rows->finish, sums, n);
+        return;
+    }
+    for (int32_t j = 0; j < 4; j++) {
+        finish_channel(f, at + j, rows->finish[j], sums + 4 * count * j, n);
     }
 }
 
@@ -136,13 +142,15 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
         block = min32(block, 4 * panels);
     }
     if (c->mask) {
-        memset(c->mask, 0, (size_t)(pixels * w->out_c + 7) / 8);
+        mt_mask_set(c->mask, (size_t)(pixels * w->out_c));
     }
+    const mt_finish_t f = mt_finish_of(w, c->mask, y);
     int32_t *panel = scratch;
     int8_t *row_buffer = (int8_t *)(panel + 2 * panels * pitch);
     int8_t *patches = row_buffer + (rows_are_buffered(w, mt_weights_are_mixed(&c->weights)) ? 4 * pitch : 0);
-    for (int32_t p = 0; p < pixels; p += block) {
-        int32_t n = min32(block, pixels - p);
+    for (int32_t p = 0, n; p < pixels; p += n) {
+        n = min32(block, pixels - p);
+        n = packed && n > 4 ? n & ~3 : n; // the last pixels by themselves
         const int8_t *input = pointwise ? x + p * input_pitch : patches;
         for (int32_t i = 0; !pointwise && i < n; i++) {
             gather_patch(w, x, p + i, patches + i * pitch);
@@ -154,9 +162,9 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
             rows_t rows;
             load_rows(c, o, pitch, packed, row_buffer, &rows);
             if (packed && rows.count == 4) {
-                forward_panels(c, &rows, panel, pitch, n, y, p * w->out_c + o);
+                forward_panels(f, &rows, panel, pitch, n, p * w->out_c + o);
             } else {
-                forward_rows(c, &rows, input, input_pitch, n, y, p * w->out_c + o);
+                forward_rows(f, &rows, input, patch_bytes(w), input_pitch, n, p * w->out_c + o);
             }
         }
     }

@@ -2,6 +2,7 @@
 #ifndef MT_CONV2D_H
 #define MT_CONV2D_H
 
+#include "../arch/finish.h"
 #include "../fixed.h"
 #include "../gradient.h"
 #include "../optim.h"
@@ -32,25 +33,8 @@ typedef struct {
     uint8_t *mask; // MT_ACT_RANGE: receives a bit an output, set where the clamp changed nothing; else NULL
 } mt_conv_t;
 
-// From accumulator to output. By value: a compiler that knows no better reads a structure anew after every int8 that is written.
-typedef struct {
-    int32_t low, high, zero;
-    uint8_t *mask;
-    bool once;
-} mt_finish_t;
-
-static inline mt_finish_t mt_finish_of(const mt_window_t *w, uint8_t *mask) {
-    return (mt_finish_t) {w->act_min - w->out_zero, w->act_max - w->out_zero, w->out_zero, mask, w->round_once};
-}
-
-// Rounded, clamped, its mask bit noted.
-static inline int8_t mt_finish(const mt_finish_t f, int32_t at, int32_t acc, int32_t mult, int shift) {
-    int32_t v = f.once ? mt_requantize_once(acc, mult, shift) : mt_requantize(acc, mult, shift);
-    int32_t clamped = mt_clamp(v, f.low, f.high);
-    if (f.mask && v == clamped) {
-        f.mask[at / 8] |= (uint8_t)(1 << at % 8);
-    }
-    return (int8_t)(clamped + f.zero);
+static inline mt_finish_t mt_finish_of(const mt_window_t *w, uint8_t *mask, int8_t *y) {
+    return (mt_finish_t) {w->out_c, w->act_min - w->out_zero, w->act_max - w->out_zero, w->out_zero, y, mask, w->round_once};
 }
 
 // Bias of output channel i.

@@ -100,9 +100,9 @@ static void forward_lanes(const mt_depthwise_t *d, const block_t *b, int32_t top
     }
     const int32_t *mult = d->channels.mult + o;
     const int8_t *shift = d->channels.shift + o;
-    const mt_finish_t f = mt_finish_of(w, d->mask);
+    const mt_finish_t f = mt_finish_of(w, d->mask, y);
     for (int32_t j = 0, at = pixel * w->out_c + o; j < n; j++, at++) {
-        y[at] = mt_finish(f, at, acc[j], mult[j], shift[j]);
+        mt_finish(f, at, acc[j], mult[j], shift[j]);
     }
 }
 
@@ -136,7 +136,7 @@ static void forward_block(const mt_depthwise_t *d, const block_t *b, const int8_
 void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &d->window;
     if (d->mask) {
-        memset(d->mask, 0, (size_t)(w->out_h * w->out_w * w->out_c + 7) / 8);
+        mt_mask_set(d->mask, (size_t)(w->out_h * w->out_w * w->out_c));
     }
     int32_t block = forward_block_size(w);
     block_t b = {.start = scratch};

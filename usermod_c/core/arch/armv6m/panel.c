@@ -9,8 +9,8 @@
 #define MT_HOT_SECTION ".text.mt_panel_rows"
 #endif
 
-// r0 panel, r1 weights, r2 r3 two of them, r4 r5 words, r6 r7 sums of the high lanes, r8 r9 of whole words, r10 next weights, r11 end of the
-// panel's groups of 8 values, r12 the next four weights.
+// r0 panels, r1 weights, r2 r3 two of them, r4 r5 words, r6 r7 sums of the high lanes, r8 r9 of whole words, r10 next weights, r11 end of the
+// panel's groups of 8 values, r12 the next four weights, lr the row's weights.
 __asm__(
     ".syntax unified\n"
     ".macro mt_two_values\n"
@@ -51,27 +51,34 @@ __asm__(
     "    mov r6, r10\n"
     "    mov r7, r11\n"
     "    push {r4-r7}\n"
-    "    sub sp, #16\n"
-    "    str r1, [sp, #0]\n" // panel
-    "    str r3, [sp, #4]\n" // out
-    "    mov r10, r0\n"
-    "    lsls r2, r2, #3\n"
-    "    lsrs r4, r2, #6\n"
-    "    lsls r4, r4, #6\n"
-    "    adds r4, r1, r4\n"
-    "    mov r11, r4\n"
+    "    sub sp, #28\n"
+    "    str r1, [sp, #0]\n" // panels
+    "    mov lr, r0\n"
+    "    str r2, [sp, #4]\n" // a row's bytes
+    "    lsls r4, r2, #3\n"
+    "    str r4, [sp, #8]\n" // a panel's
+    "    muls r3, r4, r3\n"
+    "    adds r3, r1, r3\n"
+    "    str r3, [sp, #12]\n" // end of the panels
+    "    lsrs r2, r2, #3\n"
+    "    lsls r2, r2, #6\n"
     "    adds r2, r1, r2\n"
-    "    str r2, [sp, #8]\n" // end of the panel
+    "    str r2, [sp, #16]\n" // end of the first one's groups
+    "    ldr r4, [sp, #64]\n"
+    "    str r4, [sp, #20]\n" // out
     "    movs r4, #4\n"
-    "    str r4, [sp, #12]\n" // rows left
-    "1:  movs r6, #0\n"
+    "    str r4, [sp, #24]\n" // rows left
+    "1:  ldr r0, [sp, #0]\n"
+    "    ldr r1, [sp, #16]\n"
+    "    mov r11, r1\n"
+    "2:  movs r6, #0\n"
     "    movs r7, #0\n"
     "    mov r8, r6\n"
     "    mov r9, r6\n"
-    "    ldr r0, [sp, #0]\n"
+    "    mov r10, lr\n"
     "    cmp r0, r11\n"
-    "    beq 3f\n"
-    "2:  mov r2, r10\n"
+    "    beq 4f\n"
+    "3:  mov r2, r10\n"
     "    ldm r2!, {r1, r3}\n"
     "    mov r10, r2\n"
     "    mov r12, r3\n"
@@ -79,29 +86,36 @@ __asm__(
     "    mov r1, r12\n"
     "    mt_four_values\n"
     "    cmp r0, r11\n"
-    "    bne 2b\n"
-    "3:  ldr r4, [sp, #8]\n"
-    "    cmp r0, r4\n"
-    "    beq 4f\n"
+    "    bne 3b\n"
+    "4:  ldr r2, [sp, #4]\n"
+    "    lsls r2, r2, #29\n"
+    "    beq 5f\n" // no four values more
     "    mov r2, r10\n"
     "    ldm r2!, {r1}\n"
-    "    mov r10, r2\n"
     "    mt_four_values\n"
-    "4:  ldr r0, [sp, #4]\n"
-    "    lsls r1, r6, #16\n"
+    "5:  lsls r1, r6, #16\n"
     "    mov r4, r8\n"
     "    subs r4, r4, r1\n" // the low lanes: whole words less the high ones
     "    lsls r1, r7, #16\n"
     "    mov r5, r9\n"
     "    subs r5, r5, r1\n"
-    "    stm r0!, {r4-r7}\n"
-    "    str r0, [sp, #4]\n"
+    "    ldr r1, [sp, #20]\n"
+    "    stm r1!, {r4-r7}\n"
+    "    str r1, [sp, #20]\n"
+    "    ldr r1, [sp, #8]\n"
+    "    add r11, r1\n"
     "    ldr r1, [sp, #12]\n"
+    "    cmp r0, r1\n"
+    "    beq 6f\n"
+    "    b 2b\n"
+    "6:  ldr r1, [sp, #4]\n"
+    "    add lr, r1\n"
+    "    ldr r1, [sp, #24]\n"
     "    subs r1, #1\n"
-    "    str r1, [sp, #12]\n"
-    "    beq 5f\n"
+    "    str r1, [sp, #24]\n"
+    "    beq 7f\n"
     "    b 1b\n"
-    "5:  add sp, #16\n"
+    "7:  add sp, #28\n"
     "    pop {r4-r7}\n"
     "    mov r8, r4\n"
     "    mov r9, r5\n"

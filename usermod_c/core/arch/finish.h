@@ -1,0 +1,57 @@
+// From accumulators to outputs: requantised, clamped, mask bits noted; one by one, or four output channels of many pixels at once.
+#ifndef MT_ARCH_FINISH_H
+#define MT_ARCH_FINISH_H
+
+#include <stdbool.h>
+
+#include "../fixed.h"
+
+// By value where it is not an assembly function's: a compiler that knows no better reads a structure anew after every int8 that is written.
+typedef struct {
+    int32_t step; // outputs from one pixel to the next
+    int32_t low, high, zero; // the clamp is relative to the zero point
+    int8_t *y;
+    uint8_t *mask; // a bit an output, all set, to be cleared where it is clamped; or NULL
+    int32_t once; // rounded once, not twice
+} mt_finish_t;
+
+// Output y[at].
+static inline void mt_finish(const mt_finish_t f, int32_t at, int32_t acc, int32_t mult, int32_t shift) {
+    int32_t v = f.once ? mt_requantize_once(acc, mult, shift) : mt_requantize(acc, mult, shift);
+    int32_t clamped = mt_clamp(v, f.low, f.high);
+    f.y[at] = (int8_t)(clamped + f.zero);
+    if (f.mask && v != clamped) {
+        f.mask[at / 8] &= (uint8_t) ~(1 << at % 8);
+    }
+}
+
+typedef struct { // of an output channel
+    int32_t start; // what its sums begin with
+    int32_t mult_low, mult_high; // 16 bits and the rest
+    int32_t shift; // positive: to the right
+} mt_finish_row_t;
+
+static inline mt_finish_row_t mt_finish_row(int32_t start, int32_t mult, int32_t shift) {
+    return (mt_finish_row_t) {start, mult & 0xFFFF, mult >> 16, -shift};
+}
+
+// Whether mt_finish_rows takes the channel: it shifts right, and rounding once no accumulator of 16 bits ends at a tie, as the multiplier's last
+// bits are not all zero.
+static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row) {
+    int32_t s = row->shift;
+    return once ? s > 1 && (row->mult_low || (s < 16 && (uint32_t)row->mult_high << (32 - s))) : s > 0;
+}
+
+// Four channels of n pixels, n a multiple of 4: sums [channel][n] to y[at + pixel * step + channel].
+#if defined(__ARM_ARCH_6M__)
+void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n);
+#else
+static inline void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {
+    for (int32_t i = 0; i < 4 * n; i++) {
+        const mt_finish_row_t *r = &rows[i / n];
+        mt_finish(*f, at + i % n * f->step + i / n, r->start + sums[i], r->mult_high * 65536 + r->mult_low, -r->shift);
+    }
+}
+#endif
+
+#endif // MT_ARCH_FINISH_H
