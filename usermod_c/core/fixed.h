@@ -64,16 +64,20 @@ static inline uint32_t mt_high(uint32_t x, uint32_t m) {
 int32_t mt_shift_up(int32_t acc, int shift);
 int32_t mt_requantize_once_wide(int32_t acc, int32_t mult, int shift);
 
+// x * 2^-s rounded, ties away from zero; 0 <= s <= 31.
+static inline int32_t mt_round_right(int32_t x, int s) {
+    uint32_t mask = ((uint32_t)1 << s) - 1;
+    uint32_t threshold = (mask >> 1) + (x < 0);
+    return (x >> s) + (((uint32_t)x & mask) > threshold);
+}
+
 // TFLite's MultiplyByQuantizedMultiplier with gemmlowp's two roundings: acc * mult * 2^(shift - 31), mult in Q31.
 static inline int32_t mt_requantize(int32_t acc, int32_t mult, int shift) {
     if (shift > 0) {
         acc = mt_shift_up(acc, shift);
         shift = 0;
     }
-    int32_t high = mt_rounded_high(acc, mult);
-    uint32_t mask = ((uint32_t)1 << -shift) - 1;
-    uint32_t threshold = (mask >> 1) + (high < 0);
-    return (high >> -shift) + (((uint32_t)high & mask) > threshold);
+    return mt_round_right(mt_rounded_high(acc, mult), -shift);
 }
 
 // The same rounded once (LiteRT's FULLY_CONNECTED, float references), ties away from zero.

@@ -68,24 +68,61 @@ typedef struct { // up to four output channels
     mt_finish_row_t finish[4];
 } rows_t;
 
+// Rows [row, row + n) of mixed weights put together, `pitch` apart; moved[j]: by what training has changed the sum of each.
+static void mix_rows(const mt_weights_t *w, int32_t row, int32_t n, int8_t *to, int32_t pitch, int32_t *moved) {
+    const int32_t k = w->taps * w->in_c, trained_k = w->taps * w->count;
+    for (int32_t j = 0; j < n; j++) {
+        memcpy(to + j * pitch, w->frozen + (row + j) * k, (size_t)k);
+        moved[j] = 0;
+    }
+    for (int32_t t = 0; t < w->taps; t++, to += w->in_c) {
+        for (int32_t i = 0; i < w->count; i++) {
+            int8_t *p = to + mt_weights_channel(w, i);
+            const int8_t *trained = w->trained + row * trained_k + t * w->count + i;
+            for (int32_t j = 0; j < n; j++, p += pitch, trained += trained_k) {
+                moved[j] += *trained - *p;
+                *p = *trained;
+            }
+        }
+    }
+}
+
+// What the sums of output channel r begin with, given its row of weights.
+static int32_t row_start(const mt_conv_t *c, int32_t r, const int8_t *weights, int32_t moved) {
+    const mt_channels_t *ch = &c->channels;
+    if (ch->zero_sum || !c->weights.trained) {
+        return mt_channel_start(ch, r);
+    }
+    if (mt_weights_are_mixed(&c->weights)) {
+        return mt_channel_start(ch, r) - c->window.in_zero * moved;
+    }
+    return mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(weights, patch_bytes(&c->window));
+}
+
 // Channels from o on; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
 static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed, int8_t *row_buffer, rows_t *rows) {
     const mt_channels_t *ch = &c->channels;
+    const mt_weights_t *w = &c->weights;
     const int32_t k = patch_bytes(&c->window);
-    bool changing = c->weights.trained && !ch->zero_sum;
+    const bool mixed = mt_weights_are_mixed(w), filled = packed && k != pitch;
+    const int8_t *source = (w->trained ? w->trained : w->frozen) + o * k;
+    int32_t moved[4] = {0};
     rows->count = min32(4, c->window.out_c - o);
     rows->quick = rows->count == 4;
+    if (mixed) {
+        mix_rows(w, o, rows->count, row_buffer, pitch, moved);
+    }
     for (int32_t j = 0; j < 4; j++) {
-        int32_t r = o + min32(j, rows->count - 1);
-        rows->weights[j] = j < rows->count ? mt_weights_row(&c->weights, r, 0, c->weights.taps, row_buffer + j * pitch) : rows->weights[0];
-        if (packed && k != pitch && j < rows->count) {
-            int8_t *row = row_buffer + j * pitch;
-            memmove(row, rows->weights[j], (size_t)k);
-            memset(row + k, 0, (size_t)(pitch - k));
-            rows->weights[j] = row;
+        int32_t row = min32(j, rows->count - 1);
+        int8_t *buffer = row_buffer + row * pitch;
+        if (filled && !mixed) {
+            memcpy(buffer, source + row * k, (size_t)k);
         }
-        int32_t start = changing ? mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(rows->weights[j], k) : mt_channel_start(ch, r);
-        rows->finish[j] = mt_finish_row(start, ch->mult[r], ch->shift[r]);
+        if (filled) {
+            memset(buffer + k, 0, (size_t)(pitch - k));
+        }
+        rows->weights[j] = mixed || filled ? buffer : source + row * k;
+        rows->finish[j] = mt_finish_row(row_start(c, o + row, rows->weights[j], moved[row]), ch->mult[o + row], ch->shift[o + row]);
         rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j]);
     }
 }
