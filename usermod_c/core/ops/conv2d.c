@@ -5,9 +5,9 @@
 #include "../scale.h"
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
-#define MAX_PIXELS 64
-#define PANEL_BYTES 4096 // of panels packed at once
-#define PANEL_PIXELS 32
+#define MAX_PIXELS 128
+#define PANEL_BYTES 6144 // of panels packed at once
+#define PANEL_PIXELS 32 // whose sums are kept at once
 #define TILE 8 // most input pixels of one row whose gradient is accumulated at once
 #define TILE_BYTES 4096 // of their accumulators
 
@@ -20,7 +20,7 @@ static int32_t patch_bytes(const mt_window_t *w) {
 }
 
 static int32_t patches_at_once(const mt_window_t *w) {
-    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, PANEL_PIXELS);
+    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, MAX_PIXELS);
 }
 
 // Bytes from one patch, or row of weights in a buffer, to the next: whole words.
@@ -32,7 +32,7 @@ static int32_t patch_pitch(const mt_window_t *w) {
 static int32_t panels_at_once(const mt_window_t *w) {
     int32_t pixels = w->out_h * w->out_w;
     bool fours = !mt_is_pointwise(w) || w->in_c % 4 == 0;
-    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(PANEL_PIXELS / 4, (pixels + 3) / 4));
+    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(MAX_PIXELS / 4, (pixels + 3) / 4));
 }
 
 // Whether rows of weights are put together, or filled up to words, in a buffer.
@@ -88,7 +88,7 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
         }
         int32_t start = changing ? mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(rows->weights[j], k) : mt_channel_start(ch, r);
         rows->finish[j] = mt_finish_row(start, ch->mult[r], ch->shift[r]);
-        rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j]);
+        rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j], k);
     }
 }
 
@@ -112,14 +112,18 @@ static void forward_rows(const mt_finish_t f, const rows_t *rows, const int8_t *
 
 // The same from panels, four output channels.
 static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_t *panels, int32_t k, int32_t n, int32_t at) {
-    int32_t sums[4 * PANEL_PIXELS], count = (n + 3) / 4;
-    mt_panel_rows(rows->weights[0], panels, k, count, sums);
-    if (rows->quick && n == 4 * count) {
-        mt_finish_rows(&f, at, rows->finish, sums, n);
-        return;
-    }
-    for (int32_t j = 0; j < 4; j++) {
-        finish_channel(f, at + j, rows->finish[j], sums + 4 * count * j, n);
+    int32_t sums[4 * PANEL_PIXELS];
+    for (int32_t left; n > 0; n -= left, panels += 2 * k * (left / 4), at += left * f.step) {
+        left = min32(n, PANEL_PIXELS);
+        int32_t count = (left + 3) / 4;
+        mt_panel_rows(rows->weights[0], panels, k, count, sums);
+        if (rows->quick && left == 4 * count) {
+            mt_finish_rows(&f, at, rows->finish, sums, left);
+            continue;
+        }
+        for (int32_t j = 0; j < 4; j++) {
+            finish_channel(f, at + j, rows->finish[j], sums + 4 * count * j, left);
+        }
     }
 }
 
