@@ -5,8 +5,13 @@
 
 #include <stdint.h>
 
+#if defined(__riscv_mul) && __riscv_xlen == 32 && !defined(__riscv_32e)
+#define MT_RV32 1
+#else
+#define MT_RV32 0
+#endif
 #ifndef MT_PANELS // whether they pay
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP)
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
 #define MT_PANELS 1
 #else
 #define MT_PANELS 0
@@ -28,7 +33,7 @@ static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *p
 }
 
 // Four rows of weights, which lie one behind the other, word-aligned, times `count` panels: out[row][panel][pixel].
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || MT_RV32
 void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out);
 #else
 static inline void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out) {

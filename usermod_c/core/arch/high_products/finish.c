@@ -1,9 +1,25 @@
 // mt_finish_rows (../finish.h) with the upper half of a product: rounding is an addition to it and a shift, and the zero point is in what is added.
-#if defined(__ARM_FEATURE_DSP)
-
 #include "../finish.h"
+
+#if MT_HIGH_PRODUCTS
+
 #include "../hot.h"
-#include "dsp.h"
+#if defined(__ARM_FEATURE_DSP)
+#include "../armv7em/dsp.h"
+#else
+static inline int32_t mt_top_add(int32_t a, int32_t b, int32_t sum) {
+    return sum + (int32_t)((int64_t)a * b >> 32);
+}
+
+static inline int32_t mt_rounded_top_add(int32_t a, int32_t b, int32_t sum) {
+    int64_t product = (int64_t)a * b;
+    return sum + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+}
+
+static inline int32_t mt_saturate8(int32_t a) {
+    return mt_clamp(a, INT8_MIN, INT8_MAX);
+}
+#endif
 
 typedef struct { // of a channel
     int32_t start, mult, add, shift;

@@ -1,0 +1,9 @@
+#ifndef MT_RV32_KERNELS_H
+#define MT_RV32_KERNELS_H
+
+#include <stdint.h>
+
+#define MT_DOT4 1
+void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]);
+
+#endif // MT_RV32_KERNELS_H
