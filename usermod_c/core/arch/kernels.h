@@ -4,9 +4,8 @@
 
 #if defined(__ARM_FEATURE_DSP)
 #include "armv7em/kernels.h"
-#elif defined(__riscv_mul)
-#include "rv32/kernels.h"
 #endif
+#include "rv32/kernels.h"
 #include "generic/kernels.h"
 #include "panel.h"
 

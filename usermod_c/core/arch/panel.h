@@ -5,11 +5,8 @@
 
 #include <stdint.h>
 
-#if defined(__riscv_mul) && __riscv_xlen == 32 && !defined(__riscv_32e)
-#define MT_RV32 1
-#else
-#define MT_RV32 0
-#endif
+#include "rv32/kernels.h"
+
 #ifndef MT_PANELS // whether they pay
 #if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
 #define MT_PANELS 1

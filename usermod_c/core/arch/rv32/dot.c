@@ -1,29 +1,86 @@
-// mt_dot4 (../generic/kernels.h) in steps of four values, and not inline: its loop needs all registers.
-#if defined(__riscv_mul)
-
+// mt_dot4 (../generic/kernels.h) with a loop that needs more registers than compilers leave it.
 #include "../hot.h"
 #include "../kernels.h"
 
-MT_HOT void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]) {
-    const int8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
-    int32_t a0 = acc[0], a1 = acc[1], a2 = acc[2], a3 = acc[3];
-    for (const int8_t *end = x + (n & ~3); x < end; x += 4, w0 += 4, w1 += 4, w2 += 4, w3 += 4) {
-        const int32_t x0 = x[0], x1 = x[1], x2 = x[2], x3 = x[3];
-        a0 += x0 * w0[0] + x1 * w0[1] + x2 * w0[2] + x3 * w0[3];
-        a1 += x0 * w1[0] + x1 * w1[1] + x2 * w1[2] + x3 * w1[3];
-        a2 += x0 * w2[0] + x1 * w2[1] + x2 * w2[2] + x3 * w2[3];
-        a3 += x0 * w3[0] + x1 * w3[1] + x2 * w3[2] + x3 * w3[3];
+#if MT_RV32
+
+#ifndef MT_HOT_SECTION
+#define MT_HOT_SECTION ".text.mt_dot4_fours"
+#endif
+
+// For n > 0, a multiple of four.
+void mt_dot4_fours(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]);
+
+// a0 x, a2 its end, a4-a7 weights, s0-s3 sums, t0-t3 values of x.
+__asm__(
+    ".macro mt_row w, a\n"
+    "    lb t4, 0(\\w)\n"
+    "    lb t5, 1(\\w)\n"
+    "    mul t4, t4, t0\n"
+    "    mul t5, t5, t1\n"
+    "    add \\a, \\a, t4\n"
+    "    add \\a, \\a, t5\n"
+    "    lb t4, 2(\\w)\n"
+    "    lb t5, 3(\\w)\n"
+    "    mul t4, t4, t2\n"
+    "    mul t5, t5, t3\n"
+    "    addi \\w, \\w, 4\n"
+    "    add \\a, \\a, t4\n"
+    "    add \\a, \\a, t5\n"
+    ".endm\n"
+    ".section " MT_HOT_SECTION ", \"ax\", @progbits\n"
+    ".balign 4\n"
+    ".global mt_dot4_fours\n"
+    ".type mt_dot4_fours, @function\n"
+    "mt_dot4_fours:\n"
+    "    addi sp, sp, -16\n"
+    "    sw s0, 0(sp)\n"
+    "    sw s1, 4(sp)\n"
+    "    sw s2, 8(sp)\n"
+    "    sw s3, 12(sp)\n"
+    "    add a2, a2, a0\n"
+    "    lw a4, 0(a1)\n"
+    "    lw a5, 4(a1)\n"
+    "    lw a6, 8(a1)\n"
+    "    lw a7, 12(a1)\n"
+    "    lw s0, 0(a3)\n"
+    "    lw s1, 4(a3)\n"
+    "    lw s2, 8(a3)\n"
+    "    lw s3, 12(a3)\n"
+    "1:  lb t0, 0(a0)\n"
+    "    lb t1, 1(a0)\n"
+    "    lb t2, 2(a0)\n"
+    "    lb t3, 3(a0)\n"
+    "    addi a0, a0, 4\n"
+    "    mt_row a4, s0\n"
+    "    mt_row a5, s1\n"
+    "    mt_row a6, s2\n"
+    "    mt_row a7, s3\n"
+    "    bne a0, a2, 1b\n"
+    "    sw s0, 0(a3)\n"
+    "    sw s1, 4(a3)\n"
+    "    sw s2, 8(a3)\n"
+    "    sw s3, 12(a3)\n"
+    "    lw s0, 0(sp)\n"
+    "    lw s1, 4(sp)\n"
+    "    lw s2, 8(sp)\n"
+    "    lw s3, 12(sp)\n"
+    "    addi sp, sp, 16\n"
+    "    ret\n"
+    ".size mt_dot4_fours, . - mt_dot4_fours\n"
+    ".purgem mt_row\n"
+    ".text\n");
+
+void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]) {
+    int32_t fours = n & ~3;
+    if (fours) {
+        mt_dot4_fours(x, w, fours, acc);
     }
-    for (n &= 3; n; n--, x++) {
-        a0 += *x * *w0++;
-        a1 += *x * *w1++;
-        a2 += *x * *w2++;
-        a3 += *x * *w3++;
+    for (int32_t j = 0; j < 4; j++) {
+        for (int32_t i = fours; i < n; i++) {
+            acc[j] += x[i] * w[j][i];
+        }
     }
-    acc[0] = a0;
-    acc[1] = a1;
-    acc[2] = a2;
-    acc[3] = a3;
 }
 
 #endif
