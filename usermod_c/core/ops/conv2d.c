@@ -46,6 +46,21 @@ uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
     return (uint32_t)((8 * panels_at_once(w) + patches + (rows_are_buffered(w, mixed) ? 4 : 0)) * patch_pitch(w));
 }
 
+#define FEW 32
+
+// For a few bytes, which take less time than memcpy to be called.
+static inline void copy_few(int8_t *to, const int8_t *from, int32_t n) {
+#if defined(__ARM_FEATURE_UNALIGNED)
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        memcpy(to, from, 4);
+    }
+#endif
+    for (const int8_t *end = from + n; from < end; from++, to++) {
+        *to = *from;
+        __asm__ volatile (""); // a loop, not memcpy
+    }
+}
+
 // Input under the window of output pixel p, positions outside filled with the zero point.
 static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_t *patch) {
     int32_t y0 = p / w->out_w * w->stride_h - w->pad_top, x0 = p % w->out_w * w->stride_w - w->pad_left;
@@ -55,6 +70,10 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_
         int32_t iy = y0 + ky;
         if (iy < 0 || iy >= w->in_h) {
             memset(patch, w->in_zero, (size_t)row);
+            continue;
+        }
+        if (right - left == w->kernel_w && row <= FEW) {
+            copy_few(patch, x + (iy * w->in_w + x0) * w->in_c, row);
             continue;
         }
         memset(patch, w->in_zero, (size_t)(left * w->in_c));
