@@ -234,7 +234,10 @@ torch: $(PYTHON_READY)
 	@boards/setup.sh torch
 
 $(BENCHES:%=bench-%): bench-%: $(READY) engine
-	$(PY) tests/bench/$*.py
+	$(PY) tests/bench/$*.py $(BENCH_FLAGS)
+
+# RENEW=1 commits what was counted to tests/bench/figures.txt.
+bench-kernels: BENCH_FLAGS := $(if $(RENEW),--renew)
 
 # An hour and a half, so not part of `make bench`; goes on where it was stopped.
 .PHONY: bench-ablation

@@ -19,11 +19,8 @@ from microtrain.graph import Graph
 CLASSES = 10
 BELOW, TESTED = 0, 1  # operators of the graphs below
 # What is trained, so that the tested operator's part of a step is that pass and no other.
-PASSES = {
-    "forward": {BELOW: E.Layer(True)},
-    "backward_input": {BELOW: E.Layer(True)},
-    "backward_weight": {TESTED: E.Layer(False, E.ALL)},
-}
+INPUT = {BELOW: E.Layer(True)}
+WEIGHT = {TESTED: E.Layer(False, E.ALL)}
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,10 @@ Networks: forward pass and training step on the virtual board, through the board
 (MCUNetV3's backbones at 128x128, published scheme 49kb, new head of 10 classes; they need the
 reference folder). Kernels: forward, input gradient, and weight gradient with its update, of one
 operator of the engine's shared library, bias and requantisation included.
-Times are medians. Then the same kernels on emulated processors, see instructions.py.
-Writes build/bench/kernels.json: unit "ns" is nanoseconds of this machine.
+Times are medians. Then the same kernels on emulated processors (instructions.py) and whole steps
+on the emulated RP2040 (steps.py), beside the committed figures, which --renew replaces
+(figures.py).
+Writes build/bench/kernels.json: unit "ns/MAC" is nanoseconds of this machine.
 """
 
 from __future__ import annotations
@@ -28,17 +30,18 @@ sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import backbones  # noqa: E402
 import engine as E  # noqa: E402
+import figures  # noqa: E402
 import instructions  # noqa: E402
+import steps  # noqa: E402
 from board_speed import forward_seconds, step_seconds  # noqa: E402
-from kernel_graphs import CLASSES, KERNELS, PASSES, TESTED, Kernel, graph_of  # noqa: E402
+from kernel_graphs import CLASSES, INPUT, KERNELS, TESTED, WEIGHT, Kernel, graph_of  # noqa: E402
 
 from microtrain import image  # noqa: E402
 from microtrain.link.ports import open_device  # noqa: E402
 from microtrain.run.plan import plan  # noqa: E402
 from microtrain.scheme import load_scheme  # noqa: E402
 
-NETWORKS = ("mbv2-w0.35", "mcunet-5fps")
-SCHEME = "49kb"
+PASSES = {"forward": INPUT, "backward_input": INPUT, "weight_update": WEIGHT}
 
 
 def seconds_of(session: E.Session, backward: bool, repetitions: int) -> float:
@@ -79,9 +82,9 @@ def kernel_rows(kernel: Kernel, repetitions: int) -> Iterator[dict[str, Any]]:
 
 def network_rows(repetitions: int) -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder, open_device("virtual") as device:
-        for model in NETWORKS:
+        for model in steps.NETWORKS:
             path, sample = backbones.write_image(model, Path(folder)), backbones.photo(model)
-            data, reference = path.read_bytes(), backbones.published()[model][SCHEME]
+            data, reference = path.read_bytes(), backbones.published()[model][steps.SCHEME]
             found, _ = plan(device, path, reference, new_head=backbones.CLASSES)
             forward = statistics.median(forward_seconds(device, data, sample, repetitions))
             imported = image.from_bytes(data)
@@ -92,7 +95,7 @@ def network_rows(repetitions: int) -> Iterator[dict[str, Any]]:
                 step_seconds(device, data, sample, scheme, backbones.CLASSES, repetitions)
             )
             macs = found["forward_macs"] + found["backward_macs"]
-            yield row(f"{model} {SCHEME}", "step", "128x128x3", step, macs)
+            yield row(f"{model} {steps.SCHEME}", "step", "128x128x3", step, macs)
 
 
 def row(kernel: str, name: str, shape: str, seconds: float, macs: int) -> dict[str, Any]:
@@ -101,12 +104,13 @@ def row(kernel: str, name: str, shape: str, seconds: float, macs: int) -> dict[s
     print(f"{kernel:20} {name:15} {shape:12} {macs / 1e6:8.3f} {seconds * 1e3:9.3f} "
           f"{per_mac:8.3f} {1e3 / per_mac:8.0f}", flush=True)  # fmt: skip
     return {"target": "virtual", "kernel": kernel, "pass": name, "shape": shape,
-            "per_mac": round(per_mac, 4), "unit": "ns"}  # fmt: skip
+            "figure": round(per_mac, 4), "unit": "ns/MAC"}  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=41)
+    parser.add_argument("--renew", action="store_true", help="write figures.txt")
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/kernels.json")
     options = parser.parse_args()
     print(f"{'kernel':20} {'pass':15} {'shape':12} {'MMACs':>8} {'ms':>9} {'ns/MAC':>8} "
@@ -118,8 +122,19 @@ def main() -> None:
         print(f"no reference folder {backbones.SHARED}: no whole networks")
     for kernel in KERNELS:
         rows += kernel_rows(kernel, options.repetitions)
+    counted: figures.Figures = {}
     for target in instructions.TARGETS:
-        rows += instructions.rows(target)
+        counted |= instructions.measure(target)
+    for model in steps.NETWORKS if backbones.available() else ():
+        counted |= steps.measure(model)
+    print(figures.table(*figures.changes(counted, figures.read())))
+    if options.renew:
+        figures.renew(counted)
+    rows += [
+        {"target": name.target, "kernel": name.kernel, "pass": name.pass_name,
+         "shape": name.shape, "figure": round(figure, 4), "unit": name.unit}
+        for name, figure in counted.items()
+    ]  # fmt: skip
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(rows, indent=1) + "\n")
     print(f"wrote {options.out}")

@@ -6,6 +6,14 @@
 
 #include "../fixed.h"
 
+#ifndef MT_HIGH_PRODUCTS // whether the processor multiplies to the upper half of 64 bits quickly, for high_products/finish.c
+#if defined(__ARM_FEATURE_DSP) || defined(__ARM_ARCH_7M__) || defined(__riscv_mul)
+#define MT_HIGH_PRODUCTS 1
+#else
+#define MT_HIGH_PRODUCTS 0
+#endif
+#endif
+
 // By value where it is not an assembly function's: a compiler that knows no better reads a structure anew after every int8 that is written.
 typedef struct {
     int32_t step; // outputs from one pixel to the next
@@ -35,15 +43,24 @@ static inline mt_finish_row_t mt_finish_row(int32_t start, int32_t mult, int32_t
     return (mt_finish_row_t) {start, mult & 0xFFFF, mult >> 16, -shift};
 }
 
-// Whether mt_finish_rows takes the channel: it shifts right, and rounding once no accumulator of 16 bits ends at a tie, as the multiplier's last
-// bits are not all zero.
-static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row) {
+// Whether mt_finish_rows takes the channel, with sums of k products: it shifts right, and rounded once no accumulator ends at a tie, as the
+// multiplier's last bits are not all zero. Cortex-M0+: of 16 bits; with upper halves of products: of what k
+// products can give, below 30 bits.
+static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row, int32_t k) {
     int32_t s = row->shift;
+#if MT_HIGH_PRODUCTS
+    if (s < 2 || s > 20 || k >= 1 << 15 || mt_abs(row->start) >= 1 << 29) {
+        return false;
+    }
+    return !once || row->mult_low & (mt_abs(row->start) + k * (127 * 128) < 1 << 24 ? 0x1FF : 7);
+#else
+    (void)k;
     return once ? s > 1 && (row->mult_low || (s < 16 && (uint32_t)row->mult_high << (32 - s))) : s > 0;
+#endif
 }
 
 // Four channels of n pixels, n a multiple of 4: sums [channel][n] to y[at + pixel * step + channel].
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || MT_HIGH_PRODUCTS
 void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n);
 #else
 static inline void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {

@@ -2,6 +2,10 @@
 #ifndef MT_KERNELS_H
 #define MT_KERNELS_H
 
+#if defined(__ARM_FEATURE_DSP)
+#include "armv7em/kernels.h"
+#endif
+#include "rv32/kernels.h"
 #include "generic/kernels.h"
 #include "panel.h"
 #include "round.h"

@@ -5,14 +5,19 @@
 
 #include <stdint.h>
 
+#include "rv32/kernels.h"
+
 #ifndef MT_PANELS // whether they pay
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
 #define MT_PANELS 1
 #else
 #define MT_PANELS 0
 #endif
 #endif
 
+#if defined(__ARM_FEATURE_DSP)
+#include "armv7em/panel.h"
+#else
 // Panel of k input values (a multiple of 4) of the pixels x[0..3], 2k words: for every two values (x0, x2), (x0, x2), (x1, x3), (x1, x3).
 static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *panel) {
     const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
@@ -25,7 +30,7 @@ static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *p
 }
 
 // Four rows of weights, which lie one behind the other, word-aligned, times `count` panels: out[row][panel][pixel].
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || MT_RV32
 void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out);
 #else
 static inline void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out) {
@@ -42,6 +47,7 @@ static inline void mt_panel_rows(const int8_t *weights, const int32_t *panels, i
         }
     }
 }
+#endif
 #endif
 
 #endif // MT_PANEL_H

@@ -5,9 +5,9 @@
 #include "../scale.h"
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
-#define MAX_PIXELS 64
-#define PANEL_BYTES 4096 // of panels packed at once
-#define PANEL_PIXELS 32
+#define MAX_PIXELS 128
+#define PANEL_BYTES 6144 // of panels packed at once
+#define PANEL_PIXELS 32 // whose sums are kept at once
 
 static int32_t min32(int32_t a, int32_t b) {
     return a < b ? a : b;
@@ -18,7 +18,7 @@ static int32_t patch_bytes(const mt_window_t *w) {
 }
 
 static int32_t patches_at_once(const mt_window_t *w) {
-    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, PANEL_PIXELS);
+    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, MAX_PIXELS);
 }
 
 // Bytes from one patch, or row of weights in a buffer, to the next: whole words.
@@ -30,7 +30,7 @@ static int32_t patch_pitch(const mt_window_t *w) {
 static int32_t panels_at_once(const mt_window_t *w) {
     int32_t pixels = w->out_h * w->out_w;
     bool fours = !mt_is_pointwise(w) || w->in_c % 4 == 0;
-    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(PANEL_PIXELS / 4, (pixels + 3) / 4));
+    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(MAX_PIXELS / 4, (pixels + 3) / 4));
 }
 
 // Whether rows of weights are put together, or filled up to words, in a buffer.
@@ -44,6 +44,21 @@ uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
     return (uint32_t)((8 * panels_at_once(w) + patches + (rows_are_buffered(w, mixed) ? 4 : 0)) * patch_pitch(w));
 }
 
+#define FEW 32
+
+// For a few bytes, which take less time than memcpy to be called.
+static inline void copy_few(int8_t *to, const int8_t *from, int32_t n) {
+#if defined(__ARM_FEATURE_UNALIGNED)
+    for (; n >= 4; n -= 4, to += 4, from += 4) {
+        memcpy(to, from, 4);
+    }
+#endif
+    for (const int8_t *end = from + n; from < end; from++, to++) {
+        *to = *from;
+        __asm__ volatile (""); // a loop, not memcpy
+    }
+}
+
 // Input under the window of output pixel p, positions outside filled with the zero point.
 static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_t *patch) {
     int32_t y0 = p / w->out_w * w->stride_h - w->pad_top, x0 = p % w->out_w * w->stride_w - w->pad_left;
@@ -53,6 +68,10 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_
         int32_t iy = y0 + ky;
         if (iy < 0 || iy >= w->in_h) {
             memset(patch, w->in_zero, (size_t)row);
+            continue;
+        }
+        if (right - left == w->kernel_w && row <= FEW) {
+            copy_few(patch, x + (iy * w->in_w + x0) * w->in_c, row);
             continue;
         }
         memset(patch, w->in_zero, (size_t)(left * w->in_c));
@@ -123,7 +142,7 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
         }
         rows->weights[j] = mixed || filled ? buffer : source + row * k;
         rows->finish[j] = mt_finish_row(row_start(c, o + row, rows->weights[j], moved[row]), ch->mult[o + row], ch->shift[o + row]);
-        rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j]);
+        rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j], k);
     }
 }
 
@@ -147,14 +166,18 @@ static void forward_rows(const mt_finish_t f, const rows_t *rows, const int8_t *
 
 // The same from panels, four output channels.
 static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_t *panels, int32_t k, int32_t n, int32_t at) {
-    int32_t sums[4 * PANEL_PIXELS], count = (n + 3) / 4;
-    mt_panel_rows(rows->weights[0], panels, k, count, sums);
-    if (rows->quick && n == 4 * count) {
-        mt_finish_rows(&f, at, rows->finish, sums, n);
-        return;
-    }
-    for (int32_t j = 0; j < 4; j++) {
-        finish_channel(f, at + j, rows->finish[j], sums + 4 * count * j, n);
+    int32_t sums[4 * PANEL_PIXELS];
+    for (int32_t left; n > 0; n -= left, panels += 2 * k * (left / 4), at += left * f.step) {
+        left = min32(n, PANEL_PIXELS);
+        int32_t count = (left + 3) / 4;
+        mt_panel_rows(rows->weights[0], panels, k, count, sums);
+        if (rows->quick && left == 4 * count) {
+            mt_finish_rows(&f, at, rows->finish, sums, left);
+            continue;
+        }
+        for (int32_t j = 0; j < 4; j++) {
+            finish_channel(f, at + j, rows->finish[j], sums + 4 * count * j, left);
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-// Plain C, written so that a compiler with vector instructions uses them.
+// Plain C, written so that a compiler with vector instructions uses them; of each function what no folder beside this one has.
 #ifndef MT_GENERIC_KERNELS_H
 #define MT_GENERIC_KERNELS_H
 
@@ -6,6 +6,7 @@
 
 #define MT_RESTRICT __restrict
 
+#ifndef MT_DOT4
 // acc[j] += sum of x[i] * w[j][i], four weight rows against one input row.
 static inline void mt_dot4(const int8_t *MT_RESTRICT x, const int8_t *const w[4], int32_t n, int32_t acc[4]) {
     const int8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];
@@ -21,7 +22,9 @@ static inline void mt_dot4(const int8_t *MT_RESTRICT x, const int8_t *const w[4]
     acc[2] += a2;
     acc[3] += a3;
 }
+#endif
 
+#ifndef MT_DOT
 static inline int32_t mt_dot(const int8_t *MT_RESTRICT x, const int8_t *MT_RESTRICT w, int32_t n) {
     int32_t a = 0;
     for (int32_t i = 0; i < n; i++) {
@@ -29,6 +32,7 @@ static inline int32_t mt_dot(const int8_t *MT_RESTRICT x, const int8_t *MT_RESTR
     }
     return a;
 }
+#endif
 
 // acc[i] += scale * x[i], |scale| <= 32767.
 static inline void mt_axpy(int32_t *MT_RESTRICT acc, int32_t scale, const int8_t *MT_RESTRICT x, int32_t n) {

@@ -1,0 +1,116 @@
+"""The kernels of every processor give the bytes of the generic ones: networks of random shapes and
+extreme values, and some with long sums, trained on the boards and in the library."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import engine as E
+import numpy as np
+import pytest
+from graphs import Builder, random_graph
+from reference.training import ReferenceTrainer
+from schemes import engine_layers, random_layers
+
+from microtrain import image
+from microtrain.fixed_point import Activation
+from microtrain.graph import Graph
+from microtrain.link import open_device
+from microtrain.link.ports import EMULATED
+
+RANDOM, LONG = 8, 2
+STEPS, SEED, LR = 3, 5, 0.05
+
+ON_THE_BOARD = """
+import array, gc, hashlib, json, _microtrain
+with open("cases.json") as file:
+    cases = json.load(file)
+data = open("cases.bin", "rb")
+for bits, layers, bytes_of_image, size in cases:
+    layers = [
+        (op, bias, array.array("H", chosen) if isinstance(chosen, list) else chosen)
+        for op, bias, chosen in layers
+    ]
+    model = _microtrain.Model(data.read(bytes_of_image))
+    plan = _microtrain.Plan(model, layers, _microtrain.CROSS_ENTROPY, 0, False, bits, 0, 0)
+    session = _microtrain.Session(plan, {seed})
+    session.lr({lr})
+    digest = hashlib.sha256()
+    for label in range({steps}):
+        session.step(data.read(size), label % 2)
+        digest.update(session.output())
+    digest.update(session.state())
+    print(digest.digest().hex())
+    session = plan = model = None
+    gc.collect()
+"""
+
+
+def long_sums(rng: np.random.Generator, extreme: bool) -> Graph:
+    """Sums longer than any kernel keeps at once, numbers of channels and pixels that are left over
+    from its blocks, and every kind of clamp."""
+    b = Builder(rng, 7, 5, 36, dead_channels=False)
+    t = b.conv(0, 22, (3, 3), (1, 1), (1, 1), Activation.RELU6, extreme)
+    t = b.conv(t, 292, activation=Activation.NONE, extreme=extreme)
+    t = b.depthwise(t, activation=Activation.RELU)
+    t = b.conv(t, 8, activation=Activation.RANGE, extreme=extreme)
+    t = b.depthwise(t, 2, (3, 3), (2, 2), (1, 1))
+    t = b.linear(t, 41, extreme=extreme)
+    b.linear(t, 6, extreme=extreme)
+    return b.graph
+
+
+Case = tuple[int, Graph, dict[int, E.Layer], np.ndarray]
+
+
+def cases() -> list[Case]:
+    """(bits of a gradient, network, what is trained, samples)"""
+    found = []
+    for seed in range(RANDOM + LONG):
+        rng = np.random.default_rng(900 + seed)
+        extreme = seed % 3 == 2
+        if seed < RANDOM:
+            graph = random_graph(rng, 6, extreme, largest=20 if seed % 4 == 0 else 8)
+        else:
+            graph = long_sums(rng, extreme)
+        layers = random_layers(rng, graph, len(ReferenceTrainer(graph, {}).ops))
+        shape = (STEPS, *graph.tensors[graph.input].shape)
+        samples = rng.integers(-128, 128, shape).astype(np.int8)
+        if extreme:
+            samples = rng.choice(np.array([-128, 127], np.int8), shape)
+        found.append((8 if seed % 2 else 12, graph, engine_layers(layers, graph), samples))
+    return found
+
+
+def in_the_library(case: Case) -> str:
+    bits, graph, layers, samples = case
+    plan = E.Plan(E.Model(image.to_bytes(graph)), layers, E.CROSS_ENTROPY, gradient_bits=bits)
+    session = E.Session(plan, seed=SEED, lr=LR)
+    digest = hashlib.sha256()
+    for label, x in enumerate(samples):
+        session.step(x, label % 2)
+        digest.update(session.output().tobytes())
+    digest.update(session.state.tobytes())
+    return digest.hexdigest()
+
+
+@pytest.mark.parametrize("port", EMULATED)
+def test_same_bytes(port: str) -> None:
+    todo = cases()
+    described, data = [], b""
+    for bits, graph, layers, samples in todo:
+        net = image.to_bytes(graph)
+        trained = [(op, layer.bias, layer.channels) for op, layer in layers.items()]
+        described.append((bits, trained, len(net), samples[0].size))
+        data += net + samples.tobytes()
+    with open_device(port) as device:
+        device.write("cases.json", json.dumps(described).encode())
+        device.write("cases.bin", data)
+        code = ON_THE_BOARD.format(seed=SEED, lr=LR, steps=STEPS)
+        digests = device.exec(code, timeout=240).split()
+    differing = [
+        i for i, (case, digest) in enumerate(zip(todo, digests, strict=True))
+        if digest != in_the_library(case)
+    ]  # fmt: skip
+    assert not differing

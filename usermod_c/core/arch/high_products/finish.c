@@ -1,0 +1,86 @@
+// mt_finish_rows (../finish.h) with the upper half of a product: rounding is an addition to it and a shift, and the zero point is in what is added.
+#include "../finish.h"
+
+#if MT_HIGH_PRODUCTS
+
+#include "../hot.h"
+#if defined(__ARM_FEATURE_DSP)
+#include "../armv7em/dsp.h"
+#else
+static inline int32_t mt_top_add(int32_t a, int32_t b, int32_t sum) {
+    return sum + (int32_t)((int64_t)a * b >> 32);
+}
+
+static inline int32_t mt_rounded_top_add(int32_t a, int32_t b, int32_t sum) {
+    int64_t product = (int64_t)a * b;
+    return sum + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+}
+
+static inline int32_t mt_saturate8(int32_t a) {
+    return mt_clamp(a, INT8_MIN, INT8_MAX);
+}
+#endif
+
+typedef struct { // of a channel
+    int32_t start, mult, add, shift;
+} channel_t;
+
+static inline channel_t channel_of(const mt_finish_t *f, const mt_finish_row_t *row) {
+    int32_t shift = row->shift - (f->once != 0);
+    return (channel_t) {row->start, row->mult_high * 65536 + row->mult_low, (1 << (shift - 1)) + f->zero * (1 << shift), shift};
+}
+
+// Rounded, not clamped, with the zero point.
+static inline int32_t rounded(const channel_t c, int32_t sum, const bool once) {
+    int32_t acc = c.start + sum;
+    if (once) { // there are no ties: mt_finish_takes
+        return mt_top_add(acc, c.mult, c.add) >> c.shift;
+    }
+    // ties away from zero; an accumulator below zero whose first rounding gives 0 ends at 0 as well
+    return (mt_rounded_top_add(2 * acc, c.mult, c.add) + (acc >> 31)) >> c.shift;
+}
+
+// One channel, clamped to int8 only.
+static inline void finish(const mt_finish_t *f, int8_t *y, const mt_finish_row_t *row, const int32_t *sums, int32_t n, const bool once) {
+    const channel_t c = channel_of(f, row);
+    const int32_t step = f->step;
+    for (const int32_t *end = sums + n; sums < end; sums += 4, y += 4 * step) {
+        int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+        y[0] = (int8_t)mt_saturate8(rounded(c, s0, once));
+        y[step] = (int8_t)mt_saturate8(rounded(c, s1, once));
+        y[2 * step] = (int8_t)mt_saturate8(rounded(c, s2, once));
+        y[3 * step] = (int8_t)mt_saturate8(rounded(c, s3, once));
+    }
+}
+
+// One channel from y[at] on, clamped to less than int8 or with a mask.
+static void finish_clamped(const mt_finish_t *f, int32_t at, const mt_finish_row_t *row, const int32_t *sums, int32_t n) {
+    const channel_t c = channel_of(f, row);
+    const int32_t low = f->low + f->zero, high = f->high + f->zero;
+    for (int32_t i = 0; i < n; i++, at += f->step) {
+        int32_t v = f->once ? rounded(c, sums[i], true) : rounded(c, sums[i], false);
+        if (v < low || v > high) {
+            v = v < low ? low : high;
+            if (f->mask) {
+                f->mask[at / 8] &= (uint8_t) ~(1 << at % 8);
+            }
+        }
+        f->y[at] = (int8_t)v;
+    }
+}
+
+MT_HOT void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {
+    bool clamps = f->mask || f->low + f->zero > INT8_MIN || f->high + f->zero < INT8_MAX;
+    for (int32_t row = 0; clamps && row < 4; row++) {
+        finish_clamped(f, at + row, &rows[row], sums + row * n, n);
+    }
+    for (int32_t row = 0; !clamps && row < 4; row++) {
+        if (f->once) {
+            finish(f, f->y + at + row, &rows[row], sums + row * n, n, true);
+        } else {
+            finish(f, f->y + at + row, &rows[row], sums + row * n, n, false);
+        }
+    }
+}
+
+#endif
