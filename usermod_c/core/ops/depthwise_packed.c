@@ -206,8 +206,8 @@ static void run_band(const mt_planes_t *p, target_t *t, int32_t channel, int32_t
 // Nothing is certain: every sum goes the slow way.
 static void all_slowly(target_t *t) {
     t->run = mt_steps_stop;
-    t->steps.low = 1;
-    t->steps.high = 0;
+    t->steps.uncertain = UINT32_MAX;
+    t->steps.low = t->steps.high = 0;
 }
 
 // ---- forward ----
@@ -303,34 +303,39 @@ static void find_quiet_sums(backward_t *b) {
     b->target.steps.low = -(int32_t)quiet;
 }
 
+// The same as mt_gradient_store does.
 static void store_slowly(target_t *t, int32_t sum, int32_t at) {
     backward_t *b = (backward_t *)t;
-    int32_t acc = (int32_t)(((int64_t)sum * b->multiplier + (1 << (FOLD_SHIFT - 1))) >> FOLD_SHIFT);
-    mt_gradient_store(b->out, &acc, (size_t)at, 1);
-    if ((b->out->seen_bits >> b->seen_bits) != 0 && t->steps.low <= t->steps.high) {
+    mt_gradient_out_t *out = b->out;
+    const int32_t most = 127, part = sum & ((1 << FOLD_SHIFT) - 1);
+    const int32_t acc = (sum >> FOLD_SHIFT) * b->multiplier + ((part * b->multiplier + (1 << (FOLD_SHIFT - 1))) >> FOLD_SHIFT);
+    const uint32_t magnitude = (uint32_t)mt_abs(acc);
+    const int32_t q = (acc + (out->shift ? 1 << (out->shift - 1) : 0)) >> out->shift;
+    out->seen_bits |= magnitude;
+    out->over += magnitude >> out->shift > (uint32_t)most;
+    out->saturated += q > most || q < -most;
+    t->out[at] = (int8_t)mt_clamp(q, -most, most);
+    if (magnitude >> b->seen_bits) {
         find_quiet_sums(b);
     }
 }
 
+// As floors of quotients go into each other, rounding twice is one floor, and exact where the multiplier is.
 static void backward_steps(backward_t *b, uint32_t most_sum) {
     mt_steps_t *s = &b->target.steps;
-    int shift = b->out->shift;
-    uint32_t m = (uint32_t)b->multiplier, error = ((1u << 23) >> shift) + 2;
-    if (shift < 2 || shift > 24) {
-        all_slowly(&b->target);
-        return;
-    }
-    if (shift <= 24 - FOLD_SHIFT) {
-        m <<= 24 - FOLD_SHIFT - shift;
+    int down = b->out->shift + FOLD_SHIFT - 24;
+    uint32_t m = (uint32_t)b->multiplier;
+    s->offset = (1 << 23) + (b->out->shift ? (1 << 23) >> b->out->shift : 0);
+    s->uncertain = 0;
+    if (down <= 0) {
+        m <<= -down;
     } else {
-        int down = shift - (24 - FOLD_SHIFT);
+        uint32_t error = most_sum / 2 + 64;
         m = (m + (1u << (down - 1))) >> down;
-        error += most_sum / 2;
+        s->offset += (int32_t)error;
+        s->uncertain = error << 9;
     }
     s->multiplier = (int32_t)m;
-    s->uncertain = error << 9;
-    s->offset = (int32_t)((1u << 23) + error);
-    b->target.run = mt_steps_stop;
     find_quiet_sums(b);
 }
 
@@ -338,12 +343,12 @@ bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const 
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
     mt_planes_t p;
-    if (g->q.wide || out->bits > 8 || out->skip || !lay_out_backward(w, &p)) {
+    if (g->q.wide || out->bits > 8 || out->skip || out->shift > 24 || !lay_out_backward(w, &p)) {
         return false;
     }
     p.source_step = p.target_step = w->out_c;
     begin_planes(&p, scratch, 0);
-    backward_t b = {{out->out, store_slowly, NULL, {0}}, out, 0, 0};
+    backward_t b = {{out->out, store_slowly, mt_steps_stop, {0}}, out, 0, 0};
     for (int32_t o = 0; o < w->out_c; o++) {
         gather_weights(&p, kernel + o, w->kernel_w, w->out_c);
         b.multiplier = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
