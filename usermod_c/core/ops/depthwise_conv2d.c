@@ -269,6 +269,12 @@ static void weight_gradient(const mt_window_t *w, mt_gradient_t q, int32_t o, co
     }
 }
 
+static void copy_bytes(int8_t *to, int32_t to_step, const int8_t *from, int32_t from_step, int32_t n) {
+    for (; n > 0; n--, to += to_step, from += from_step) {
+        *to = *from;
+    }
+}
+
 void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     const mt_window_t *w = &d->window;
     int32_t count = d->weights.count, taps = d->weights.taps;
@@ -285,17 +291,15 @@ void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const
         }
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)taps);
         int8_t *trained = d->weights.trained + i, *fraction = mt_weights_fraction(&d->weights, i);
-        for (int32_t t = 0; t < taps; t++) {
-            column[t] = trained[t * count];
-            fraction_column[t] = fraction ? fraction[t * count] : 0;
+        copy_bytes(column, 1, trained, count, taps);
+        if (fraction) {
+            copy_bytes(fraction_column, 1, fraction, count, taps);
         }
         int32_t moved;
         mt_update_weights(u, (uint32_t)i, d->channels.scale[o], gradient, column, fraction ? fraction_column : NULL, taps, &moved);
-        for (int32_t t = 0; t < taps; t++) {
-            trained[t * count] = column[t];
-            if (fraction) {
-                fraction[t * count] = fraction_column[t];
-            }
+        copy_bytes(trained, count, column, 1, taps);
+        if (fraction) {
+            copy_bytes(fraction, count, fraction_column, 1, taps);
         }
     }
 }

@@ -13,7 +13,7 @@ static int32_t min32(int32_t a, int32_t b) {
 }
 
 static mt_axis_t forward_axis(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad) {
-    return (mt_axis_t) {in, out, out, stride, 1, pad, kernel, {{kernel, 0, 1, 0}}};
+    return (mt_axis_t) {in, out, out, stride, 1, pad, kernel, {{kernel, 0, 1, 0, out}}};
 }
 
 static mt_axis_t backward_axis(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad) {
@@ -29,6 +29,7 @@ static mt_axis_t backward_axis(int32_t in, int32_t out, int32_t kernel, int32_t 
     }
     for (int32_t f = 0; f < stride; f++) {
         a.phase[f].offset = a.lead - pads[f];
+        a.phase[f].targets = (in - f + stride - 1) / stride;
         int32_t extent = a.phase[f].offset + a.phase[f].taps;
         a.extent = extent > a.extent ? extent : a.extent;
     }
@@ -134,20 +135,31 @@ static void pack_band(const mt_planes_t *p, const int8_t *source, int32_t positi
     }
 }
 
-// Weights of one channel in the order of the phases. Returns their sum.
-static int32_t gather_weights(const mt_planes_t *p, const int8_t *kernel, int32_t kernel_w, int32_t channels) {
-    int32_t *to = p->weights, sum = 0;
-    for (int32_t r = 0; r < p->rows.phases; r++) {
-        for (int32_t c = 0; c < p->columns.phases; c++) {
-            for (int32_t i = 0, ky = p->rows.phase[r].first; i < p->rows.phase[r].taps; i++, ky += p->rows.phase[r].step) {
-                const int8_t *k = kernel + (ky * kernel_w + p->columns.phase[c].first) * channels;
-                for (int32_t *end = to + p->columns.phase[c].taps; to < end; k += p->columns.phase[c].step * channels) {
-                    sum += *to++ = *k;
-                }
+static int32_t *gather_row(int32_t *to, int32_t n, const int8_t *from, int32_t step) {
+    for (int32_t *end = to + n; to < end; from += step) {
+        *to++ = *from;
+    }
+    return to;
+}
+
+// Weights of one channel in the order of the phases.
+static void gather_weights(const mt_planes_t *p, const int8_t *kernel, int32_t kernel_w, int32_t channels) {
+    const mt_axis_t *rows = &p->rows, *columns = &p->columns;
+    const int32_t step = columns->phase[0].step * channels, row_step = rows->phase[0].step * kernel_w * channels;
+    if (rows->phases == 1 && columns->phases == 1) {
+        const int32_t first = rows->phase[0].first * kernel_w + columns->phase[0].first;
+        gather_row(p->weights, rows->phase[0].taps * columns->phase[0].taps, kernel + first * channels, step);
+        return;
+    }
+    int32_t *to = p->weights;
+    for (int32_t r = 0; r < rows->phases; r++) {
+        for (int32_t c = 0; c < columns->phases; c++) {
+            const int8_t *k = kernel + (rows->phase[r].first * kernel_w + columns->phase[c].first) * channels;
+            for (int32_t i = rows->phase[r].taps; i > 0; i--, k += row_step) {
+                to = gather_row(to, columns->phase[c].taps, k, step);
             }
         }
     }
-    return sum;
 }
 
 typedef struct target target_t;
@@ -161,8 +173,7 @@ struct target { // where results go
 // The windows of one phase in a band, from row `position` on.
 static void run_phase(const mt_planes_t *p, target_t *t, const int32_t *weights, int32_t channel, int32_t position, int32_t r, int32_t c) {
     const mt_axis_t *rows = &p->rows, *columns = &p->columns;
-    int32_t y = position * rows->phases + r, width = (columns->target - c + columns->phases - 1) / columns->phases;
-    int32_t count = min32(p->band, (rows->target - y + rows->phases - 1) / rows->phases);
+    int32_t y = position * rows->phases + r, width = columns->phase[c].targets, count = min32(p->band, rows->phase[r].targets - position);
     if (count <= 0) {
         return;
     }
@@ -254,21 +265,31 @@ static void forward_steps(forward_t *f, uint32_t most_sum) {
     f->target.run = f->finish.mask ? mt_steps_mask : mt_steps_clamp;
 }
 
+static int32_t sum_of_weights(const mt_planes_t *p, int32_t n) {
+    int32_t sum = 0;
+    for (const int32_t *w = p->weights, *end = w + n; w < end; w++) {
+        sum += *w;
+    }
+    return sum;
+}
+
 bool mt_depthwise_packed_forward(const mt_depthwise_t *d, const int8_t *kernel, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &d->window;
     mt_planes_t p;
     if (d->multiplier != 1 || !lay_out_forward(w, &p)) {
         return false;
     }
+    const int32_t taps = w->kernel_h * w->kernel_w;
+    const bool changing = d->weights.trained; // the weights, and their sum
     p.source_step = p.target_step = w->in_c;
     begin_planes(&p, scratch, w->in_zero);
     forward_t f = {{y, finish_slowly, NULL, {.below = w->act_min, .above = w->act_max, .mask_step = d->mask ? w->out_c / 8 : 0}}, mt_finish_of(w, d->mask, y), 0, 0, 0};
     for (int32_t o = 0; o < w->out_c; o++) {
-        int32_t sum = gather_weights(&p, kernel + o, w->kernel_w, w->out_c);
-        f.start = d->weights.trained ? mt_channel_bias(&d->channels, o) - w->in_zero * sum : mt_channel_start(&d->channels, o);
+        gather_weights(&p, kernel + o, w->kernel_w, w->out_c);
+        f.start = changing ? mt_channel_bias(&d->channels, o) - w->in_zero * sum_of_weights(&p, taps) : mt_channel_start(&d->channels, o);
         f.mult = d->channels.mult[o];
         f.shift = d->channels.shift[o];
-        forward_steps(&f, (uint32_t)(w->kernel_h * w->kernel_w) << 14);
+        forward_steps(&f, (uint32_t)taps << 14);
         if (d->mask) {
             if (w->out_c % 8) {
                 all_slowly(&f.target);
@@ -379,17 +400,20 @@ static void pack_swapped(const mt_planes_t *p, const int8_t *q, int32_t rows, in
     }
 }
 
+// Of both halves; n is even.
 static int32_t sum_of_words(const int32_t *words, int32_t n) {
-    int32_t sum = 0;
-    for (int32_t i = 0; i < n; i++) {
-        int32_t low = (int16_t)words[i];
-        sum += low + (words[i] - low) / 65536;
+    uint32_t whole = 0;
+    int32_t high = 0;
+    for (const int32_t *end = words + n; words < end; words += 2) {
+        int32_t a = words[0], b = words[1];
+        whole += (uint32_t)a + (uint32_t)b;
+        high += ((a + 0x8000) >> 16) + ((b + 0x8000) >> 16);
     }
-    return sum;
+    return (int32_t)(whole - ((uint32_t)high << 16)) + high;
 }
 
 bool mt_depthwise_packed_gradient_begin(const mt_window_t *w, mt_planes_t *p, void *scratch) {
-    if (!lay_out_forward(w, p) || w->out_w < p->half) {
+    if (w->kernel_w < 2 || !lay_out_forward(w, p) || w->out_w < p->half) {
         return false;
     }
     begin_planes(p, scratch, w->in_zero);
@@ -407,17 +431,14 @@ void mt_depthwise_packed_gradient(mt_planes_t *p, const mt_window_t *w, const in
         pack_band(p, x + i, position, w->in_zero);
         pack_swapped(p, q + position * w->out_w * w->out_c + o, rows, w->out_w, w->out_c);
         total += sum_of_words(p->sums, rows * p->half);
-        for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-            for (int32_t kx = 0; kx < w->kernel_w;) {
-                int32_t left = w->kernel_w - kx, n = left == 3 || left > 4 ? 3 : 2, sums[3] = {0};
-                mt_plane_dot_t dot = {p->plane + ky * p->pitch + kx, p->sums, sums, rows, p->half, 4 * w->stride_w, 4 * p->pitch * w->stride_h};
+        mt_plane_dot_t dot = {p->plane, p->sums, gradient, rows, p->half, 4 * w->stride_w, 4 * p->pitch * w->stride_h};
+        for (int32_t ky = 0; ky < w->kernel_h; ky++, dot.a += p->pitch - w->kernel_w) {
+            for (int32_t left = w->kernel_w, n; left; left -= n, dot.a += n, dot.sums += n) {
+                n = left == 3 || left > 4 ? 3 : 2;
                 if (n == 3) {
                     mt_plane_dot_3(&dot);
                 } else {
                     mt_plane_dot_2(&dot);
-                }
-                for (int32_t j = 0; j < n && kx < w->kernel_w; j++, kx++) {
-                    gradient[ky * w->kernel_w + kx] += sums[j];
                 }
             }
         }

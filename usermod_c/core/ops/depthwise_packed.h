@@ -17,6 +17,7 @@ typedef struct {
     struct {
         int32_t taps, first, step; // of the kernel
         int32_t offset; // in the extent
+        int32_t targets; // target pixels
     } phase[MT_PLANES_STRIDE];
 } mt_axis_t;
 
