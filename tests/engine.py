@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 REPO = Path(__file__).resolve().parents[1]
 LIBRARY = Path(os.environ.get("MICROTRAIN_ENGINE", REPO / "build/engine/libmicrotrain.so"))
 # Most bytes at the end of a block that a step leaves: the last buffer may end short of its
-# alignment; or it holds panels (usermod_c/core/arch/panel.h), which the sanitizers' library uses.
-UNTOUCHED = 8 if "asan" in LIBRARY.name else 8 + 4608
+# alignment; or it holds scratch, which is enough for plain code and for packed words
+# (usermod_c/core/arch/panel.h, plane.h), which the sanitizers' library uses.
+UNTOUCHED = 512 if "asan" in LIBRARY.name else 8 + 4608
 NONE = 0xFFFFFFFF
 CROSS_ENTROPY, MSE = 1, 2
 WIDE_HEAD, WIDE_NONE, WIDE_ALL = range(3)  # which trained weights keep 8 fraction bits

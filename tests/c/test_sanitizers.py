@@ -13,6 +13,7 @@ HERE = Path(__file__).resolve().parent
 LIBRARY = HERE.parents[1] / "build/engine/libmicrotrain-asan.so"
 FILES = (
     "test_step.py",
+    "test_depthwise.py",
     "test_plan.py",
     "test_stream.py",
     "test_hostile.py",

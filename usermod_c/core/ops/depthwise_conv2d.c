@@ -1,9 +1,16 @@
+#include "../arch/panel.h"
+
+#if MT_PANELS && defined(__GNUC__) && !defined(__clang__)
+#pragma GCC optimize("Os") // usual shapes are depthwise_packed.c's
+#endif
+
 #include "depthwise_conv2d.h"
 
 #include "../arch/hot.h"
 #include "../arch/kernels.h"
 #include "../fixed.h"
 #include "../scale.h"
+#include "depthwise_packed.h"
 
 #define LANES 16 // channels whose accumulators are kept in registers at once
 #define BLOCK 32 // input channels whose rows are copied aside at once
@@ -22,9 +29,14 @@ static int32_t forward_block_size(const mt_window_t *w) {
     return w->in_c < BLOCK ? w->in_c : BLOCK;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b) {
+    return a > b ? a : b;
+}
+
 uint32_t mt_depthwise_forward_scratch(const mt_window_t *w, bool mixed) {
     int32_t block = forward_block_size(w);
-    return (uint32_t)(block * (w->out_c / w->in_c) * 4 + w->kernel_h * padded_width(w) * block) + (mixed ? kernel_bytes(w) : 0);
+    uint32_t plain = (uint32_t)(block * (w->out_c / w->in_c) * 4 + w->kernel_h * padded_width(w) * block);
+    return larger(plain, mt_depthwise_packed_forward_scratch(w)) + (mixed ? kernel_bytes(w) : 0);
 }
 
 bool mt_depthwise_may_overwrite(const mt_window_t *w) {
@@ -142,6 +154,9 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
     block_t b = {.start = scratch};
     b.ring = (int8_t *)(b.start + block * d->multiplier);
     const int8_t *kernel = whole_kernel(d, (int8_t *)scratch + mt_depthwise_forward_scratch(w, false));
+    if (MT_PANELS && mt_depthwise_packed_forward(d, kernel, x, y, scratch)) {
+        return;
+    }
     for (; b.from < w->in_c; b.from += block) {
         b.count = w->in_c - b.from < block ? w->in_c - b.from : block;
         b.row_bytes = padded_width(w) * b.count;
@@ -157,7 +172,8 @@ static int32_t gradient_block(const mt_window_t *w) {
 
 uint32_t mt_depthwise_backward_input_scratch(const mt_window_t *w, bool mixed) {
     int32_t block = gradient_block(w);
-    return (uint32_t)(block * (w->out_c / w->in_c) * 4 + block * 4 + block * (w->out_c / w->in_c) * 2) + (mixed ? kernel_bytes(w) : 0);
+    uint32_t plain = (uint32_t)(block * (w->out_c / w->in_c) * 4 + block * 4 + block * (w->out_c / w->in_c) * 2);
+    return larger(plain, mt_depthwise_packed_backward_scratch(w)) + (mixed ? kernel_bytes(w) : 0);
 }
 
 // acc[0..n): gradient of input channels [from, from + n) of pixel (iy, ix).
@@ -195,13 +211,19 @@ static void gradient_of_pixel(const mt_depthwise_gradient_t *g, int32_t iy, int3
     }
 }
 
-MT_HOT void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
+#if !MT_PANELS
+MT_HOT
+#endif
+void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_depthwise_gradient_t *g = context;
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
     int32_t block = gradient_block(w), *sums = g->scratch, *acc = sums + block * d->multiplier;
     int16_t *multipliers = (int16_t *)(acc + block);
-    const int8_t *kernel = whole_kernel(d, (int8_t *)(multipliers + block * d->multiplier));
+    const int8_t *kernel = whole_kernel(d, (int8_t *)g->scratch + mt_depthwise_backward_input_scratch(w, false));
+    if (MT_PANELS && mt_depthwise_packed_backward_input(g, kernel, out, g->scratch)) {
+        return;
+    }
     for (int32_t from = 0; from < w->in_c; from += block) {
         int32_t n = w->in_c - from < block ? w->in_c - from : block;
         for (int32_t j = 0, o = from * d->multiplier; j < n * d->multiplier; j++, o++) {
@@ -219,7 +241,7 @@ MT_HOT void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *
 // ---- weight gradient and update ----
 
 uint32_t mt_depthwise_update_scratch(const mt_window_t *w) {
-    return (uint32_t)(w->kernel_h * w->kernel_w) * 6;
+    return mt_depthwise_packed_gradient_scratch(w) + (uint32_t)(w->kernel_h * w->kernel_w) * 6;
 }
 
 // Gradient [taps] of output channel o, whose input is channel `i` of `channels` kept ones.
@@ -247,27 +269,37 @@ static void weight_gradient(const mt_window_t *w, mt_gradient_t q, int32_t o, co
     }
 }
 
+static void copy_bytes(int8_t *to, int32_t to_step, const int8_t *from, int32_t from_step, int32_t n) {
+    for (; n > 0; n--, to += to_step, from += from_step) {
+        *to = *from;
+    }
+}
+
 void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     const mt_window_t *w = &d->window;
     int32_t count = d->weights.count, taps = d->weights.taps;
-    int32_t *gradient = scratch;
+    mt_planes_t planes;
+    bool packed = MT_PANELS && !q.wide && mt_depthwise_packed_gradient_begin(w, &planes, scratch);
+    int32_t *gradient = (int32_t *)scratch + mt_depthwise_packed_gradient_scratch(w) / 4;
     int8_t *column = (int8_t *)(gradient + taps), *fraction_column = column + taps; // the channel's weights, which lie apart
     for (int32_t i = 0; i < count; i++) {
         int32_t o = mt_weights_channel(&d->weights, i / d->multiplier) * d->multiplier + i % d->multiplier;
-        weight_gradient(w, q, o, x, i / d->multiplier, count / d->multiplier, gradient);
+        if (packed) {
+            mt_depthwise_packed_gradient(&planes, w, q.data, o, x, i / d->multiplier, count / d->multiplier, gradient);
+        } else {
+            weight_gradient(w, q, o, x, i / d->multiplier, count / d->multiplier, gradient);
+        }
         mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)taps);
         int8_t *trained = d->weights.trained + i, *fraction = mt_weights_fraction(&d->weights, i);
-        for (int32_t t = 0; t < taps; t++) {
-            column[t] = trained[t * count];
-            fraction_column[t] = fraction ? fraction[t * count] : 0;
+        copy_bytes(column, 1, trained, count, taps);
+        if (fraction) {
+            copy_bytes(fraction_column, 1, fraction, count, taps);
         }
         int32_t moved;
         mt_update_weights(u, (uint32_t)i, d->channels.scale[o], gradient, column, fraction ? fraction_column : NULL, taps, &moved);
-        for (int32_t t = 0; t < taps; t++) {
-            trained[t * count] = column[t];
-            if (fraction) {
-                fraction[t * count] = fraction_column[t];
-            }
+        copy_bytes(trained, count, column, 1, taps);
+        if (fraction) {
+            copy_bytes(fraction, count, fraction_column, 1, taps);
         }
     }
 }
