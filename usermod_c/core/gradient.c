@@ -3,13 +3,17 @@
 #include <string.h>
 
 #include "arch/hot.h"
+#include "arch/kernels.h"
 #include "fixed.h"
 
 // NUMERICS: an int8 skip shifted further than this could leave int32, so the accumulators give way.
 #define MAX_SKIP_SHIFT 23
 #define DECAY_AFTER 8 // passes with an unused top bit before the shift goes down
 
-static inline void store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n, const bool wide) {
+#define CHUNK 32 // elements that are stored at once
+
+// With every step in 64 bits.
+static inline void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n, const bool wide) {
     const int shift = g->shift;
     const int32_t most = mt_gradient_max((uint32_t)g->bits);
     const int64_t full = (int64_t)(most + 1) << shift;
@@ -40,12 +44,55 @@ static inline void store(mt_gradient_out_t *g, const int32_t *acc, size_t index,
     g->saturated += saturated;
 }
 
+// acc[0..n) plus what waits, or false where a sum leaves 32 bits.
+static inline bool add_skip(const mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n, int32_t *sums) {
+    const int8_t *skip = (const int8_t *)g->skip + index;
+    const int up = g->skip_shift > 0 ? g->skip_shift : 0, down = up - g->skip_shift;
+    uint32_t left = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint32_t a = (uint32_t)acc[i], q = (uint32_t)((skip[i] >> down) * ((int32_t)1 << up)), sum = a + q;
+        left |= (sum ^ a) & (sum ^ q);
+        sums[i] = (int32_t)sum;
+    }
+    return !(left >> 31);
+}
+
+// What fits 32 bits and is not saturated, up to CHUNK elements, a multiple of 4, to bytes. False where that is not so, and nothing has changed.
+static inline bool store_bytes(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
+    int32_t sums[CHUNK];
+    if (g->skip) {
+        if (!add_skip(g, acc, index, n, sums)) {
+            return false;
+        }
+        acc = sums;
+    }
+    uint32_t seen = mt_round_bytes(acc, (int32_t)n, g->shift, (int8_t *)g->out + index);
+    if (seen >> 31) {
+        return false;
+    }
+    g->seen_bits |= seen;
+    return true;
+}
+
 MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
     if (g->bits > 8) {
-        store(g, acc, index, n, true);
-    } else {
-        store(g, acc, index, n, false);
+        store_carefully(g, acc, index, n, true);
+        return;
     }
+    size_t i = 0, step = CHUNK, end = g->pre_shift || g->shift < 1 || g->shift > 24 ? 0 : n & ~(size_t)3;
+    while (i < end) {
+        size_t m = end - i < step ? end - i : step;
+        if (store_bytes(g, acc + i, index + i, m)) {
+            i += m;
+        } else if (m > 4) { // find the four
+            step = 4;
+        } else {
+            store_carefully(g, acc + i, index + i, m, false);
+            i += m;
+            step = CHUNK;
+        }
+    }
+    store_carefully(g, acc + i, index + i, n - i, false);
 }
 
 static int run_once(mt_gradient_pass_t pass, const void *context, mt_gradient_out_t *out, int shift) {
@@ -116,18 +163,37 @@ void mt_mask_from_output(const mt_clamp_mask_t *m, const int8_t *y, uint8_t *bit
     }
 }
 
+// 0xFF in the bytes of a word whose bits are set.
+static inline uint32_t byte_mask(uint32_t bits) {
+    return ((bits & 15) * 0x00204081u & 0x01010101u) * 0xFF;
+}
+
+// Mask bit of element i.
 static inline bool mask_passes(const mt_clamp_mask_t *m, const uint8_t *bits, const int8_t *y, size_t i) {
     return bits ? bits[i / 8] >> i % 8 & 1 : passes(m, y[i]);
 }
 
+// Whole words.
+static MT_HOT void mask_words(const uint8_t *bits, const uint32_t *from, uint32_t *to, size_t n) {
+    for (const uint32_t *end = from + n / 4; from < end; from += 2, to += 2) {
+        uint32_t mask = *bits++;
+        to[0] = from[0] & byte_mask(mask);
+        to[1] = from[1] & byte_mask(mask >> 4);
+    }
+}
+
 void mt_mask_apply(const mt_clamp_mask_t *m, const uint8_t *bits, const int8_t *y, mt_gradient_t from, void *to, size_t n) {
-    if (from.wide) {
-        for (size_t i = 0; i < n; i++) {
-            ((int16_t *)to)[i] = mask_passes(m, bits, y, i) ? ((const int16_t *)from.data)[i] : 0;
-        }
-    } else {
-        for (size_t i = 0; i < n; i++) {
-            ((int8_t *)to)[i] = mask_passes(m, bits, y, i) ? ((const int8_t *)from.data)[i] : 0;
+    size_t i = 0;
+    if (bits && !from.wide && !(((uintptr_t)from.data | (uintptr_t)to) & 3)) {
+        i = n & ~(size_t)7;
+        mask_words(bits, from.data, to, i);
+    }
+    for (; i < n; i++) {
+        bool passed = mask_passes(m, bits, y, i);
+        if (from.wide) {
+            ((int16_t *)to)[i] = passed ? ((const int16_t *)from.data)[i] : 0;
+        } else {
+            ((int8_t *)to)[i] = passed ? ((const int8_t *)from.data)[i] : 0;
         }
     }
 }

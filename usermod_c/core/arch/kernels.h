@@ -4,5 +4,7 @@
 
 #include "generic/kernels.h"
 #include "panel.h"
+#include "round.h"
+#include "rows.h"
 
 #endif // MT_KERNELS_H

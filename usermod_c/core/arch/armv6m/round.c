@@ -1,0 +1,66 @@
+// mt_round_bytes (round.h) for Cortex-M0+, 12.5 cycles a value: r0 values, r1 OR of the magnitudes, r2 shift, r3 out, r8 half, r9 the smallest
+// magnitude that may be too large, r12 end.
+#include "../hot.h"
+
+#if defined(__ARM_ARCH_6M__)
+
+#ifndef MT_HOT_SECTION
+#define MT_HOT_SECTION ".text.mt_round_bytes"
+#endif
+
+__asm__(
+    ".syntax unified\n"
+    ".macro mt_round_byte value, at\n"
+    "    asrs r6, \\value, #31\n"
+    "    adds r7, \\value, r6\n"
+    "    eors r7, r6\n"
+    "    orrs r1, r7\n"
+    "    cmp r7, r9\n"
+    "    bhs 2f\n"
+    "    add \\value, r8\n"
+    "    asrs \\value, r2\n"
+    "    strb \\value, [r3, #\\at]\n"
+    ".endm\n"
+    ".section " MT_HOT_SECTION ", \"ax\", %progbits\n"
+    ".balign 4\n"
+    ".global mt_round_bytes\n"
+    ".type mt_round_bytes, %function\n"
+    ".thumb_func\n"
+    "mt_round_bytes:\n"
+    "    push {r4-r7, lr}\n"
+    "    mov r4, r8\n"
+    "    mov r5, r9\n"
+    "    push {r4, r5}\n"
+    "    lsls r1, r1, #2\n"
+    "    adds r1, r0, r1\n"
+    "    mov r12, r1\n"
+    "    movs r4, #1\n"
+    "    lsls r4, r2\n"
+    "    lsrs r4, r4, #1\n"
+    "    mov r8, r4\n"
+    "    movs r5, #127\n"
+    "    lsls r5, r2\n"
+    "    adds r5, r5, r4\n"
+    "    mov r9, r5\n"
+    "    movs r1, #0\n"
+    "1:  ldm r0!, {r4, r5}\n"
+    "    mt_round_byte r4, 0\n"
+    "    mt_round_byte r5, 1\n"
+    "    ldm r0!, {r4, r5}\n"
+    "    mt_round_byte r4, 2\n"
+    "    mt_round_byte r5, 3\n"
+    "    adds r3, #4\n"
+    "    cmp r0, r12\n"
+    "    bne 1b\n"
+    "    b 3f\n"
+    "2:  movs r1, #1\n"
+    "    lsls r1, r1, #31\n"
+    "3:  movs r0, r1\n"
+    "    pop {r4, r5}\n"
+    "    mov r8, r4\n"
+    "    mov r9, r5\n"
+    "    pop {r4-r7, pc}\n"
+    ".size mt_round_bytes, . - mt_round_bytes\n"
+    ".text\n");
+
+#endif

@@ -1,0 +1,56 @@
+// Sums of rows of a matrix, each times a factor: what an input gradient is of the weights' rows, and a weight gradient of the input's pixels. Terms
+// with a factor of zero, as half of all masked gradients are, stay out of the list.
+#ifndef MT_ROWS_H
+#define MT_ROWS_H
+
+#include "generic/kernels.h"
+#include "panel.h"
+
+typedef struct {
+    int32_t factor;
+    int32_t offset; // of the row, bytes: a multiple of its length
+} mt_term_t;
+
+// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767.
+static inline void mt_add_rows_plain(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
+    for (const mt_term_t *end = terms + count; terms < end; terms++) {
+        mt_axpy(acc, terms->factor, rows + terms->offset, n);
+    }
+}
+
+#if defined(__ARM_ARCH_6M__)
+void mt_add_words(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count); // all in fours
+static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
+    if (((uintptr_t)n | (uintptr_t)rows) & 3) {
+        mt_add_rows_plain(acc, rows, n, terms, count);
+    } else if (count) {
+        mt_add_words(acc, rows, n, terms, count);
+    }
+}
+#else
+#define mt_add_rows mt_add_rows_plain
+#endif
+
+// Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
+static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
+    for (const int8_t *end = x + n; x < end; x += 4, words += 2) {
+        words[0] = x[0] + x[2] * 65536;
+        words[1] = x[1] + x[3] * 65536;
+    }
+}
+
+// The same from packed rows, of which four values take 8 bytes. |factor| <= 127; count is even.
+#if defined(__ARM_ARCH_6M__)
+void mt_add_packed_rows(int32_t *acc, const int32_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
+#else
+static inline void mt_add_packed_rows(int32_t *acc, const int32_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
+    for (const mt_term_t *end = terms + count; terms < end; terms++) {
+        for (int32_t i = 0; i < n; i++) {
+            int32_t word = rows[terms->offset / 4 + i / 4 * 2 + i % 2], low = (int16_t)word;
+            acc[i] += terms->factor * (i % 4 < 2 ? low : (word - low) / 65536);
+        }
+    }
+}
+#endif
+
+#endif // MT_ROWS_H
