@@ -37,7 +37,7 @@ static uint32_t backward_scratch(const planner_t *p, uint32_t index) {
                 input = mt_head_backward_input_scratch(&w, mixed);
                 update = mt_head_update_scratch(&w, plan->channels);
             } else {
-                input = mt_conv2d_backward_input_scratch(&w, mixed);
+                input = mt_conv2d_backward_input_scratch(&w);
                 update = plan->channels ? mt_conv2d_update_scratch(&w, plan->channels) : 0;
             }
             break;

@@ -52,4 +52,23 @@ static inline const int8_t *mt_weights_row(const mt_weights_t *w, int32_t row, i
     return buffer;
 }
 
+// Weights of input channels [from, from + n) of one tap of some rows, to rows `pitch` apart.
+static inline void mt_weights_copy(const mt_weights_t *w, int32_t row, int32_t rows, int32_t tap, int32_t from, int32_t n, int8_t *to, int32_t pitch) {
+    bool mixed = mt_weights_are_mixed(w);
+    const int8_t *source = (mixed || !w->trained ? w->frozen : w->trained) + (row * w->taps + tap) * w->in_c + from;
+    for (int32_t j = 0; j < rows; j++, source += w->taps * w->in_c) {
+        memcpy(to + j * pitch, source, (size_t)n);
+    }
+    for (int32_t i = 0; mixed && i < w->count; i++) {
+        int32_t at = mt_weights_channel(w, i) - from;
+        if (at < 0 || at >= n) {
+            continue;
+        }
+        const int8_t *trained = w->trained + (row * w->taps + tap) * w->count + i;
+        for (int8_t *p = to + at, *end = p + rows * pitch; p != end; p += pitch, trained += w->taps * w->count) {
+            *p = *trained;
+        }
+    }
+}
+
 #endif // MT_WEIGHTS_H

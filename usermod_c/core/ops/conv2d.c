@@ -8,8 +8,6 @@
 #define MAX_PIXELS 64
 #define PANEL_BYTES 4096 // of panels packed at once
 #define PANEL_PIXELS 32
-#define TILE 8 // most input pixels of one row whose gradient is accumulated at once
-#define TILE_BYTES 4096 // of their accumulators
 
 static int32_t min32(int32_t a, int32_t b) {
     return a < b ? a : b;
@@ -172,40 +170,36 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
 
 // ---- input gradient ----
 
-// Output columns whose window meets input columns [x0, x1).
-static void columns_meeting(const mt_window_t *w, int32_t x0, int32_t x1, int32_t *first, int32_t *end) {
-    int32_t low = x0 + w->pad_left - w->kernel_w + 1;
-    *first = low <= 0 ? 0 : (low + w->stride_w - 1) / w->stride_w;
-    *end = min32(w->out_w, (x1 - 1 + w->pad_left) / w->stride_w + 1);
-}
-
-static int32_t tile_width(const mt_window_t *w) {
-    return min32(w->in_w, mt_clamp(TILE_BYTES / 4 / w->in_c, 1, TILE));
-}
-
-static int32_t most_columns(const mt_window_t *w) {
-    return min32(w->out_w, (tile_width(w) + w->kernel_w - 2) / w->stride_w + 1);
-}
+// Sums of some pixels' gradients, for some of their channels, from blocks of weights that are copied to RAM, as one row after the other streams
+// through them.
+#define MOST_COLUMNS 96 // input channels
+#define SUM_BYTES 3072
+#define BLOCK_BYTES 2560
 
 typedef struct {
-    int32_t *acc; // [tile_width][in_c]
-    int16_t *multipliers; // [out_c]
-    int16_t *folded; // [columns][out_c]
-    int8_t *row_buffer; // [kernel_w][in_c]
-} backward_scratch_t;
+    int32_t columns, pixels, rows;
+    int32_t *sums; // [pixels][columns]
+    mt_term_t *terms; // [rows]
+    int8_t *weights; // [rows][columns]
+    int16_t *multipliers; // [rows]
+} backward_blocks_t;
 
-static uint32_t split_scratch(const mt_window_t *w, void *scratch, backward_scratch_t *s) {
-    uint32_t acc = (uint32_t)(tile_width(w) * w->in_c) * 4, multipliers = (uint32_t)w->out_c * 2;
-    uint32_t folded = (uint32_t)(most_columns(w) * w->out_c) * 2;
-    if (s) {
-        uint8_t *p = scratch;
-        *s = (backward_scratch_t) {(int32_t *)p, (int16_t *)(p + acc), (int16_t *)(p + acc + multipliers), (int8_t *)(p + acc + multipliers + folded)};
-    }
-    return acc + multipliers + folded;
+static uint32_t backward_blocks(const mt_window_t *w, void *scratch, backward_blocks_t *b) {
+    int32_t parts = (w->in_c + MOST_COLUMNS - 1) / MOST_COLUMNS;
+    b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
+    b->pixels = min32(SUM_BYTES / 4 / b->columns, w->in_h * w->in_w);
+    int32_t row_bytes = b->columns + (int32_t)(sizeof(mt_term_t) + sizeof(int16_t));
+    b->rows = min32(BLOCK_BYTES / row_bytes, w->out_c);
+    b->sums = scratch;
+    b->terms = (mt_term_t *)(b->sums + b->pixels * b->columns);
+    b->weights = (int8_t *)(b->terms + b->rows);
+    b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
+    return (uint32_t)(4 * b->pixels * b->columns + b->rows * row_bytes);
 }
 
-uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w, bool mixed) {
-    return split_scratch(w, NULL, NULL) + (mixed ? (uint32_t)(w->kernel_w * w->in_c) : 0);
+uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w) {
+    backward_blocks_t b;
+    return backward_blocks(w, NULL, &b);
 }
 
 uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
@@ -213,126 +207,261 @@ uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
     return (uint32_t)(rows * columns * w->out_c);
 }
 
-// Adds output row `oy`, window row `ky`, to the accumulators of input columns [x0, x1).
-static void backward_window_row(const mt_conv_gradient_t *g, const backward_scratch_t *s, int32_t oy, int32_t ky, int32_t x0, int32_t x1) {
-    const mt_conv_t *c = g->conv;
-    const mt_window_t *w = &c->window;
-    int32_t first, end;
-    columns_meeting(w, x0, x1, &first, &end);
-    const mt_gradient_t q = g->q;
-    const int fold_shift = 15 - g->fold_extra;
+// Terms of output channels [at, at + n) of q: gradients with the weights' scales folded in. |q| * multiplier < 2^(fold_shift + 15).
+static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const int16_t *multipliers, int fold_shift, int32_t columns, mt_term_t *terms) {
     const int32_t half = 1 << (fold_shift - 1);
-    for (int32_t ox = first; ox < end; ox++) {
-        int32_t at = (oy * w->out_w + ox) * w->out_c;
-        int16_t *h = s->folded + (ox - first) * w->out_c;
-        for (int32_t o = 0; o < w->out_c; o++) {
-            int32_t product = mt_gradient_at(q, at + o) * s->multipliers[o];
-            h[o] = (int16_t)mt_clamp((product + half) >> fold_shift, -MT_FOLD_MAX, MT_FOLD_MAX);
+    const mt_term_t *first = terms;
+    for (int32_t o = 0, offset = 0; o < n; o++, offset += columns) {
+        int32_t v = mt_gradient_at(q, at + o);
+        if (v) {
+            terms->factor = (v * multipliers[o] + half) >> fold_shift;
+            terms->offset = offset;
+            terms++;
         }
     }
-    for (int32_t o = 0; o < w->out_c; o++) {
-        const int8_t *row = NULL;
-        for (int32_t ox = first; ox < end; ox++) {
-            int32_t h = s->folded[(ox - first) * w->out_c + o];
-            if (!h) {
-                continue; // masked, and half of all gradients are
-            }
-            if (!row) {
-                row = mt_weights_row(&c->weights, o, ky * w->kernel_w, w->kernel_w, s->row_buffer);
-            }
-            int32_t left = ox * w->stride_w - w->pad_left;
-            int32_t from = left < x0 ? x0 : left, to = min32(left + w->kernel_w, x1);
-            if (from < to) { // neighbouring taps are neighbours in memory on both sides
-                mt_axpy(s->acc + (from - x0) * w->in_c, h, row + (from - left) * w->in_c, (to - from) * w->in_c);
-            }
+    return (int32_t)(terms - first);
+}
+
+// Adds what rows [o, o + n) of tap (ky, kx), which are in the block, give to `count` pixels from `pixel` on.
+static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t o, int32_t n, int32_t ky, int32_t kx, int32_t pixel, int32_t count) {
+    const mt_window_t *w = &g->conv->window;
+    int32_t *sums = b->sums, iy = pixel / w->in_w, ix = pixel % w->in_w;
+    for (int32_t i = 0; i < count; i++, sums += b->columns) {
+        int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h), ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
+        if (oy >= 0 && ox >= 0) {
+            int32_t at = (oy * w->out_w + ox) * w->out_c + o;
+            int32_t terms = fold_terms(g->q, at, n, b->multipliers, 15 - g->fold_extra, b->columns, b->terms);
+            mt_add_rows(sums, b->weights, b->columns, b->terms, terms);
+        }
+        if (++ix == w->in_w) {
+            ix = 0;
+            iy++;
         }
     }
+}
+
+// Sums of `n` input channels from `from` on, of `count` pixels.
+static MT_HOT void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t from, int32_t n, int32_t pixel, int32_t count) {
+    const mt_conv_t *c = g->conv;
+    memset(b->sums, 0, (size_t)(4 * count * b->columns));
+    for (int32_t tap = 0; tap < c->weights.taps; tap++) {
+        for (int32_t o = 0; o < c->window.out_c; o += b->rows) {
+            int32_t rows = min32(b->rows, c->window.out_c - o);
+            mt_weights_copy(&c->weights, o, rows, tap, from, n, b->weights, b->columns);
+            for (int32_t j = 0; j < rows; j++) {
+                b->multipliers[j] = mt_fold_multiplier(c->channels.scale[o + j], c->channels.scale_exponent);
+            }
+            add_tap(g, b, o, rows, tap / c->window.kernel_w, tap % c->window.kernel_w, pixel, count);
+        }
+    }
+}
+
+// Whether all pixels have one and the same gradient, as a mean over them leaves it.
+static bool pixels_are_alike(const mt_window_t *w, mt_gradient_t q) {
+    size_t rest = (size_t)((w->out_h * w->out_w - 1) * w->out_c), pixel = (size_t)w->out_c;
+    size_t bytes = q.wide ? 2 : 1;
+    return mt_is_pointwise(w) && !memcmp(q.data, (const uint8_t *)q.data + pixel * bytes, rest * bytes);
 }
 
 MT_HOT void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_conv_gradient_t *g = context;
     const mt_window_t *w = &g->conv->window;
-    const mt_channels_t *ch = &g->conv->channels;
-    backward_scratch_t s;
-    split_scratch(w, g->scratch, &s);
-    for (int32_t o = 0; o < w->out_c; o++) {
-        s.multipliers[o] = mt_fold_multiplier(ch->scale[o], ch->scale_exponent);
-    }
-    for (int32_t iy = 0; iy < w->in_h; iy++) {
-        for (int32_t x0 = 0, tile = tile_width(w); x0 < w->in_w; x0 += tile) {
-            int32_t x1 = min32(x0 + tile, w->in_w), n = (x1 - x0) * w->in_c;
-            memset(s.acc, 0, (size_t)n * 4);
-            for (int32_t ky = 0; ky < w->kernel_h; ky++) {
-                int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h);
-                if (oy >= 0) {
-                    backward_window_row(g, &s, oy, ky, x0, x1);
-                }
+    backward_blocks_t b;
+    backward_blocks(w, g->scratch, &b);
+    int32_t pixels = w->in_h * w->in_w;
+    bool alike = pixels_are_alike(w, g->q);
+    for (int32_t from = 0; from < w->in_c; from += b.columns) {
+        int32_t n = min32(b.columns, w->in_c - from);
+        for (int32_t pixel = 0, count; pixel < pixels; pixel += count) {
+            count = alike ? pixels : min32(b.pixels, pixels - pixel);
+            sum_pixels(g, &b, from, n, pixel, alike ? 1 : count);
+            for (int32_t i = 0; i < count; i++) {
+                mt_gradient_store(out, b.sums + (alike ? 0 : i * b.columns), (size_t)((pixel + i) * w->in_c + from), (size_t)n);
             }
-            mt_gradient_store(out, s.acc, (size_t)((iy * w->in_w + x0) * w->in_c), (size_t)n);
         }
     }
 }
 
 // ---- weight gradient and update ----
 
-uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
-    return (uint32_t)(w->kernel_h * w->kernel_w * (count + 1)) * 4;
+// Gradients of some output channels, whose input pixels are packed where that pays and a window is one pixel.
+#define ROW_BYTES 2048 // of gradients
+#define PIXEL_BYTES 3072 // of packed pixels
+#define BIASES 32 // whose gradients are summed at once
+
+typedef struct {
+    int32_t pitch, rows, pixels; // pitch: from the gradient of one tap to the next
+    int32_t *gradient; // [rows][taps][pitch]
+    int32_t *sums; // [rows][taps]
+    mt_term_t *terms; // [pixels, made even]
+    int32_t *packed; // [pixels][pitch / 2]
+} update_blocks_t;
+
+static uint32_t update_blocks(const mt_window_t *w, int32_t count, void *scratch, update_blocks_t *b) {
+    bool pointwise = mt_is_pointwise(w);
+    int32_t taps = w->kernel_h * w->kernel_w, pixels = w->out_h * w->out_w;
+    b->pitch = pointwise ? (int32_t)mt_align((uint32_t)count, 4) : count;
+    b->rows = mt_clamp(ROW_BYTES / (4 * taps * (b->pitch + 1)), 1, w->out_c);
+    b->pixels = min32(pixels, pointwise ? mt_clamp(PIXEL_BYTES / (2 * b->pitch), 8, 64) : 64);
+    int32_t terms = (b->pixels + 1) & ~1;
+    b->gradient = scratch;
+    b->sums = b->gradient + b->rows * taps * b->pitch;
+    b->terms = (mt_term_t *)(b->sums + b->rows * taps);
+    b->packed = (int32_t *)(b->terms + terms);
+    return (uint32_t)(4 * b->rows * taps * (b->pitch + 1) + 8 * terms + (pointwise ? 2 * b->pixels * b->pitch : 0));
 }
 
-// gradient [taps][count] and position sums [taps] of output channel o.
-static void weight_gradient(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, int32_t o, int32_t *gradient, int32_t *sums) {
-    const mt_window_t *w = &c->window;
-    int32_t count = c->weights.count, taps = c->weights.taps;
-    memset(gradient, 0, (size_t)(taps * count) * 4);
-    memset(sums, 0, (size_t)taps * 4);
-    for (int32_t oy = 0, at = o; oy < w->out_h; oy++) {
-        int32_t y0 = oy * w->stride_h - w->pad_top;
-        for (int32_t ox = 0; ox < w->out_w; ox++, at += w->out_c) {
-            int32_t v = mt_gradient_at(q, at);
-            if (!v) {
-                continue;
-            }
-            int32_t x0 = ox * w->stride_w - w->pad_left;
-            int32_t left = x0 < 0 ? -x0 : 0, right = min32(w->kernel_w, w->in_w - x0);
-            for (int32_t ky = y0 < 0 ? -y0 : 0; ky < w->kernel_h && y0 + ky < w->in_h; ky++) {
-                int32_t tap = ky * w->kernel_w + left;
-                mt_axpy(gradient + tap * count, v, x + ((y0 + ky) * w->in_w + x0 + left) * count, (right - left) * count);
-                for (int32_t kx = left; kx < right; kx++, tap++) {
-                    sums[tap] += v;
-                }
-            }
+uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
+    update_blocks_t b;
+    return update_blocks(w, count, NULL, &b);
+}
+
+// Terms of output channel o of pixels [pixel, pixel + n), whose rows lie `pitch` bytes apart.
+static MT_HOT int32_t pixel_terms(mt_gradient_t q, int32_t at, int32_t n, int32_t step, int32_t pitch, mt_term_t *terms, int32_t *sum) {
+    const mt_term_t *first = terms;
+    int32_t total = 0;
+    for (int32_t offset = 0, end = n * pitch; offset < end; offset += pitch, at += step) {
+        int32_t v = mt_gradient_at(q, at);
+        if (v) {
+            total += v;
+            terms->factor = v;
+            terms->offset = offset;
+            terms++;
         }
     }
-    for (int32_t t = 0; t < taps; t++) {
-        int32_t zero = w->in_zero * sums[t];
-        for (int32_t i = 0; i < count; i++) {
-            gradient[t * count + i] -= zero;
+    *sum += total;
+    return (int32_t)(terms - first);
+}
+
+// The same for one tap of the windows of output pixels [pixel, pixel + n): where it meets the input.
+static int32_t window_terms(const mt_window_t *w, mt_gradient_t q, int32_t o, int32_t tap, int32_t pixel, int32_t n, int32_t pitch, mt_term_t *terms,
+    int32_t *sum) {
+    const mt_term_t *first = terms;
+    int32_t oy = pixel / w->out_w, ox = pixel % w->out_w, total = 0;
+    int32_t top = tap / w->kernel_w - w->pad_top, left = tap % w->kernel_w - w->pad_left;
+    for (int32_t i = 0, at = pixel * w->out_c + o; i < n; i++, at += w->out_c) {
+        int32_t v = mt_gradient_at(q, at), iy = oy * w->stride_h + top, ix = ox * w->stride_w + left;
+        if (v && iy >= 0 && iy < w->in_h && ix >= 0 && ix < w->in_w) {
+            total += v;
+            terms->factor = v;
+            terms->offset = (iy * w->in_w + ix) * pitch;
+            terms++;
+        }
+        if (++ox == w->out_w) {
+            ox = 0;
+            oy++;
+        }
+    }
+    *sum += total;
+    return (int32_t)(terms - first);
+}
+
+// What pixels [pixel, pixel + n) add to the gradient of output channel o, row j of the block. x is packed, or as it is.
+static void add_pixels(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, bool packed, const update_blocks_t *b, int32_t o, int32_t j,
+    int32_t pixel, int32_t n) {
+    const mt_window_t *w = &c->window;
+    int32_t taps = c->weights.taps, count = c->weights.count;
+    for (int32_t tap = 0; tap < taps; tap++) {
+        int32_t *gradient = b->gradient + (j * taps + tap) * b->pitch, *sum = b->sums + j * taps + tap;
+        if (packed) {
+            int32_t terms = pixel_terms(q, pixel * w->out_c + o, n, w->out_c, 2 * b->pitch, b->terms, sum);
+            if (terms & 1) {
+                b->terms[terms++] = (mt_term_t) {0, 0};
+            }
+            mt_add_packed_rows(gradient, b->packed, b->pitch, b->terms, terms);
+        } else {
+            int32_t terms = window_terms(w, q, o, tap, pixel, n, count, b->terms, sum);
+            mt_add_rows(gradient, x, count, b->terms, terms);
+        }
+    }
+}
+
+static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, int32_t n, int32_t *packed) {
+    for (int32_t i = 0; i < n; i++, x += count, packed += pitch / 2) {
+        int32_t whole = count & ~3;
+        mt_pack_row(x, whole, packed);
+        if (whole < count) {
+            int8_t rest[4] = {0};
+            memcpy(rest, x + whole, (size_t)(count - whole));
+            mt_pack_row(rest, 4, packed + whole / 2);
+        }
+    }
+}
+
+// Gradients [taps][count] of output channels [o, o + rows), less the input's zero point times the sums of what they were multiplied with.
+static MT_HOT void weight_gradients(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const update_blocks_t *b, int32_t o, int32_t rows) {
+    const mt_window_t *w = &c->window;
+    const int32_t taps = c->weights.taps, pixels = w->out_h * w->out_w;
+    const bool packed = MT_PANELS && mt_is_pointwise(w) && !q.wide;
+    memset(b->gradient, 0, (size_t)(4 * rows * taps * b->pitch));
+    memset(b->sums, 0, (size_t)(4 * rows * taps));
+    for (int32_t pixel = 0; pixel < pixels; pixel += b->pixels) {
+        int32_t n = min32(b->pixels, pixels - pixel);
+        if (packed && (o == 0 || b->pixels < pixels)) {
+            pack_pixels(x + pixel * c->weights.count, c->weights.count, b->pitch, n, b->packed);
+        }
+        for (int32_t j = 0; j < rows; j++) {
+            add_pixels(c, q, x, packed, b, o + j, j, pixel, n);
+        }
+    }
+    for (int32_t t = 0; t < rows * taps; t++) {
+        int32_t zero = w->in_zero * b->sums[t], *gradient = b->gradient + t * b->pitch;
+        for (int32_t i = 0; i < c->weights.count; i++) {
+            gradient[i] -= zero;
         }
     }
 }
 
 MT_HOT void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     int32_t n = c->weights.taps * c->weights.count;
-    int32_t *gradient = scratch, *sums = gradient + n;
-    for (int32_t o = 0; o < c->window.out_c; o++) {
-        weight_gradient(c, q, x, o, gradient, sums);
-        mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
-        int32_t moved;
-        mt_update_weights(u, (uint32_t)o, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
-            &moved);
-        if (c->channels.zero_sum) {
-            c->channels.zero_sum[o] -= c->window.in_zero * moved;
+    update_blocks_t b;
+    update_blocks(&c->window, c->weights.count, scratch, &b);
+    for (int32_t first = 0; first < c->window.out_c; first += b.rows) {
+        int32_t rows = min32(b.rows, c->window.out_c - first);
+        weight_gradients(c, q, x, &b, first, rows);
+        for (int32_t j = 0, o = first; j < rows; j++, o++) {
+            int32_t *gradient = b.gradient + j * c->weights.taps * b.pitch, moved;
+            mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
+            mt_update_weights(u, (uint32_t)o, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
+                &moved);
+            if (c->channels.zero_sum) {
+                c->channels.zero_sum[o] -= c->window.in_zero * moved;
+            }
+        }
+    }
+}
+
+// Sums of n channels over all pixels, `step` channels apart.
+static MT_HOT void sum_channels(mt_gradient_t q, int32_t at, int32_t pixels, int32_t step, int32_t n, int32_t *sums) {
+    const bool words = !q.wide && pixels <= 256 && !(((uintptr_t)q.data | (uint32_t)(at | step | n)) & 3);
+    for (int32_t j = 0; words && j < n; j += 4) { // two bytes each, as numbers from 0 to 255
+        const uint32_t *from = (const uint32_t *)q.data + (at + j) / 4, low = 0x00FF00FF;
+        uint32_t even = 0, odd = 0;
+        for (const uint32_t *end = from + pixels * (step / 4); from < end; from += step / 4) {
+            uint32_t word = *from ^ 0x80808080;
+            even += word & low;
+            odd += word >> 8 & low;
+        }
+        for (int32_t k = 0; k < 4; k++) {
+            sums[j + k] = (int32_t)((k % 2 ? odd : even) >> k / 2 * 16 & 0xFFFF) - 128 * pixels;
+        }
+    }
+    for (int32_t j = 0; !words && j < n; j++) {
+        sums[j] = 0;
+        for (int32_t p = 0; p < pixels; p++) {
+            sums[j] += mt_gradient_at(q, at + j + p * step);
         }
     }
 }
 
 void mt_update_channel_biases(const mt_window_t *w, const mt_channels_t *channels, mt_gradient_t q, const mt_update_t *u) {
-    for (int32_t o = 0; o < w->out_c; o++) {
-        int32_t g = 0;
-        for (int32_t p = 0; p < w->out_h * w->out_w; p++) {
-            g += mt_gradient_at(q, p * w->out_c + o);
+    int32_t sums[BIASES];
+    for (int32_t first = 0; first < w->out_c; first += BIASES) {
+        int32_t n = min32(BIASES, w->out_c - first);
+        sum_channels(q, first, w->out_h * w->out_w, w->out_c, n, sums);
+        for (int32_t j = 0, o = first; j < n; j++, o++) {
+            mt_update_observe(u, 1, (uint32_t)o, &sums[j], 1);
+            mt_update_bias(u, (uint32_t)o, channels->scale[o], sums[j], &channels->master[o]);
         }
-        mt_update_observe(u, 1, (uint32_t)o, &g, 1);
-        mt_update_bias(u, (uint32_t)o, channels->scale[o], g, &channels->master[o]);
     }
 }

@@ -51,6 +51,9 @@ static inline int32_t mt_channel_start(const mt_channels_t *c, int32_t i) {
 // Output along one axis whose window meets input `at` with its tap `tap`, or -1. Backward passes walk the windows of an input with it.
 static inline int32_t mt_window_output(int32_t at, int32_t pad, int32_t tap, int32_t stride, int32_t outputs) {
     int32_t start = at + pad - tap;
+    if (stride == 1) { // a division takes long where there is none in hardware
+        return start >= 0 && start < outputs ? start : -1;
+    }
     return start >= 0 && start % stride == 0 && start / stride < outputs ? start / stride : -1;
 }
 
@@ -71,7 +74,7 @@ typedef struct {
     int fold_extra;
 } mt_conv_gradient_t;
 void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out);
-uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w, bool mixed);
+uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w);
 // Largest number of terms in one accumulator of the input gradient.
 uint32_t mt_conv2d_backward_terms(const mt_window_t *w);
 
