@@ -13,7 +13,8 @@
 #define CHUNK 32 // elements that are stored at once
 
 // With every step in 64 bits.
-static inline void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n, const bool wide) {
+static void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
+    const bool wide = g->bits > 8;
     const int shift = g->shift;
     const int32_t most = mt_gradient_max((uint32_t)g->bits);
     const int64_t full = (int64_t)(most + 1) << shift;
@@ -75,11 +76,8 @@ static inline bool store_bytes(mt_gradient_out_t *g, const int32_t *acc, size_t 
 }
 
 MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
-    if (g->bits > 8) {
-        store_carefully(g, acc, index, n, true);
-        return;
-    }
-    size_t i = 0, step = CHUNK, end = g->pre_shift || g->shift < 1 || g->shift > 24 ? 0 : n & ~(size_t)3;
+    bool plain = g->bits == 8 && !g->pre_shift && g->shift >= 1 && g->shift <= 24;
+    size_t i = 0, step = CHUNK, end = plain ? n & ~(size_t)3 : 0;
     while (i < end) {
         size_t m = end - i < step ? end - i : step;
         if (store_bytes(g, acc + i, index + i, m)) {
@@ -87,12 +85,14 @@ MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t i
         } else if (m > 4) { // find the four
             step = 4;
         } else {
-            store_carefully(g, acc + i, index + i, m, false);
+            store_carefully(g, acc + i, index + i, m);
             i += m;
             step = CHUNK;
         }
     }
-    store_carefully(g, acc + i, index + i, n - i, false);
+    if (i < n) {
+        store_carefully(g, acc + i, index + i, n - i);
+    }
 }
 
 static int run_once(mt_gradient_pass_t pass, const void *context, mt_gradient_out_t *out, int shift) {

@@ -31,6 +31,23 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t n, cons
 #define mt_add_rows mt_add_rows_plain
 #endif
 
+// sums[r][0..3] = sum over k of factors[r][k] * panel[k][0..3], for `rows` rows of n factors, a multiple of 8, and sums `pitch` apart: what
+// mt_add_rows does, where few factors are zero and the values of four columns have been widened for all rows.
+#if defined(__ARM_ARCH_6M__)
+void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch);
+#else
+static inline void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch) {
+    for (; rows > 0; rows--, factors += n, sums += pitch) {
+        sums[0] = sums[1] = sums[2] = sums[3] = 0;
+        for (int32_t k = 0; k < n; k++) {
+            for (int32_t j = 0; j < 4; j++) {
+                sums[j] += factors[k] * panel[4 * k + j];
+            }
+        }
+    }
+}
+#endif
+
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
 static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
     for (const int8_t *end = x + n; x < end; x += 4, words += 2) {
