@@ -184,6 +184,11 @@ typedef struct {
     int16_t *multipliers; // [rows]
 } backward_blocks_t;
 
+typedef struct { // weights of some output channels
+    const int8_t *rows;
+    int32_t pitch;
+} weight_rows_t;
+
 static uint32_t backward_blocks(const mt_window_t *w, void *scratch, backward_blocks_t *b) {
     int32_t parts = (w->in_c + MOST_COLUMNS - 1) / MOST_COLUMNS;
     b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
@@ -208,10 +213,10 @@ uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
 }
 
 // Terms of output channels [at, at + n) of q: gradients with the weights' scales folded in. |q| * multiplier < 2^(fold_shift + 15).
-static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const int16_t *multipliers, int fold_shift, int32_t columns, mt_term_t *terms) {
+static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const int16_t *multipliers, int fold_shift, int32_t pitch, mt_term_t *terms) {
     const int32_t half = 1 << (fold_shift - 1);
     const mt_term_t *first = terms;
-    for (int32_t o = 0, offset = 0; o < n; o++, offset += columns) {
+    for (int32_t o = 0, offset = 0; o < n; o++, offset += pitch) {
         int32_t v = mt_gradient_at(q, at + o);
         if (v) {
             terms->factor = (v * multipliers[o] + half) >> fold_shift;
@@ -222,16 +227,17 @@ static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const i
     return (int32_t)(terms - first);
 }
 
-// Adds what rows [o, o + n) of tap (ky, kx), which are in the block, give to `count` pixels from `pixel` on.
-static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t o, int32_t n, int32_t ky, int32_t kx, int32_t pixel, int32_t count) {
+// Adds what rows [o, o + n) of tap (ky, kx) give to `count` pixels from `pixel` on.
+static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t *b, weight_rows_t rows, int32_t o, int32_t n, int32_t ky, int32_t kx,
+    int32_t pixel, int32_t count) {
     const mt_window_t *w = &g->conv->window;
     int32_t *sums = b->sums, iy = pixel / w->in_w, ix = pixel % w->in_w;
     for (int32_t i = 0; i < count; i++, sums += b->columns) {
         int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h), ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
         if (oy >= 0 && ox >= 0) {
             int32_t at = (oy * w->out_w + ox) * w->out_c + o;
-            int32_t terms = fold_terms(g->q, at, n, b->multipliers, 15 - g->fold_extra, b->columns, b->terms);
-            mt_add_rows(sums, b->weights, b->columns, b->terms, terms);
+            int32_t terms = fold_terms(g->q, at, n, b->multipliers, 15 - g->fold_extra, rows.pitch, b->terms);
+            mt_add_rows(sums, rows.rows, rows.pitch, b->columns, b->terms, terms);
         }
         if (++ix == w->in_w) {
             ix = 0;
@@ -240,18 +246,25 @@ static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t 
     }
 }
 
-// Sums of `n` input channels from `from` on, of `count` pixels.
+// Sums of `n` input channels from `from` on, of `count` pixels. One pixel alone takes the weights from where they are.
 static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t from, int32_t n, int32_t pixel, int32_t count) {
     const mt_conv_t *c = g->conv;
+    const mt_weights_t *w = &c->weights;
+    bool in_place = count == 1 && n == b->columns && !mt_weights_are_mixed(w);
     memset(b->sums, 0, (size_t)(4 * count * b->columns));
-    for (int32_t tap = 0; tap < c->weights.taps; tap++) {
+    for (int32_t tap = 0; tap < w->taps; tap++) {
         for (int32_t o = 0; o < c->window.out_c; o += b->rows) {
             int32_t rows = min32(b->rows, c->window.out_c - o);
-            mt_weights_copy(&c->weights, o, rows, tap, from, n, b->weights, b->columns);
+            weight_rows_t source = {b->weights, b->columns};
+            if (in_place) {
+                source = (weight_rows_t) {mt_weights_row(w, o, tap, 1, b->weights) + from, w->taps * w->in_c};
+            } else {
+                mt_weights_copy(w, o, rows, tap, from, n, b->weights, b->columns);
+            }
             for (int32_t j = 0; j < rows; j++) {
                 b->multipliers[j] = mt_fold_multiplier(c->channels.scale[o + j], c->channels.scale_exponent);
             }
-            add_tap(g, b, o, rows, tap / c->window.kernel_w, tap % c->window.kernel_w, pixel, count);
+            add_tap(g, b, source, o, rows, tap / c->window.kernel_w, tap % c->window.kernel_w, pixel, count);
         }
     }
 }
@@ -463,7 +476,7 @@ static void add_pixels(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, boo
             mt_add_packed_rows(gradient, b->packed, b->pitch, b->terms, terms);
         } else {
             int32_t terms = window_terms(w, q, o, tap, pixel, n, count, b->terms, sum);
-            mt_add_rows(gradient, x, count, b->terms, terms);
+            mt_add_rows(gradient, x, count, count, b->terms, terms);
         }
     }
 }
