@@ -10,38 +10,40 @@
 #define MAX_SKIP_SHIFT 23
 #define DECAY_AFTER 8 // passes with an unused top bit before the shift goes down
 
+#define FIRST_SHIFT 24 // tried where none is known: most accumulators stay within
 #define CHUNK 32 // elements that are stored at once
 
-// With every step in 64 bits.
-static inline void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n, const bool wide) {
+// Everything: gradients of 12 bits, values that saturate, sums that leave 32 bits.
+static MT_HOT void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
     const int shift = g->shift;
     const int32_t most = mt_gradient_max((uint32_t)g->bits);
     const int64_t full = (int64_t)(most + 1) << shift;
     const int64_t half = shift > 0 ? (int64_t)1 << (shift - 1) : 0;
-    const mt_gradient_t skip = {g->skip, wide};
-    uint32_t seen = 0, over = 0, saturated = 0;
+    const mt_gradient_t skip = {g->skip, g->bits > 8};
     for (size_t i = 0; i < n; i++) {
         int64_t a = acc[i] >> g->pre_shift;
         if (skip.data) {
             int32_t q = mt_gradient_at(skip, (int32_t)(index + i));
             a += g->skip_shift >= 0 ? (int64_t)q * ((int32_t)1 << g->skip_shift) : q >> -g->skip_shift;
         }
-        a = mt_clamp64(a, -INT32_MAX, INT32_MAX);
-        uint32_t magnitude = (uint32_t)(a < 0 ? -a : a);
-        seen |= magnitude;
-        over += (int64_t)magnitude >= full;
-        int64_t q = (a + half) >> shift;
-        saturated += q > most || q < -most;
-        int32_t rounded = mt_clamp64(q, -most, most);
-        if (wide) {
+        int32_t sum = mt_clamp64(a, -INT32_MAX, INT32_MAX), magnitude = mt_abs(sum), rounded;
+        if (magnitude < 1 << 30 && shift < 24) { // the same in 32 bits
+            rounded = mt_clamp((sum + (int32_t)half) >> shift, -most - 1, most + 1);
+        } else {
+            rounded = mt_clamp64((sum + half) >> shift, -most - 1, most + 1);
+        }
+        g->seen_bits |= (uint32_t)magnitude;
+        if (rounded > most || rounded < -most) {
+            g->saturated++;
+            g->over += magnitude >= full;
+            rounded = rounded > 0 ? most : -most;
+        }
+        if (skip.wide) {
             ((int16_t *)g->out)[index + i] = (int16_t)rounded;
         } else {
             ((int8_t *)g->out)[index + i] = (int8_t)rounded;
         }
     }
-    g->seen_bits |= seen;
-    g->over += over;
-    g->saturated += saturated;
 }
 
 // acc[0..n) plus what waits, or false where a sum leaves 32 bits.
@@ -75,11 +77,8 @@ static inline bool store_bytes(mt_gradient_out_t *g, const int32_t *acc, size_t 
 }
 
 MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
-    if (g->bits > 8) {
-        store_carefully(g, acc, index, n, true);
-        return;
-    }
-    size_t i = 0, step = CHUNK, end = g->pre_shift || g->shift < 1 || g->shift > 24 ? 0 : n & ~(size_t)3;
+    bool plain = g->bits == 8 && !g->pre_shift && g->shift >= 1 && g->shift <= 24;
+    size_t i = 0, step = CHUNK, end = plain ? n & ~(size_t)3 : 0;
     while (i < end) {
         size_t m = end - i < step ? end - i : step;
         if (store_bytes(g, acc + i, index + i, m)) {
@@ -87,12 +86,14 @@ MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t i
         } else if (m > 4) { // find the four
             step = 4;
         } else {
-            store_carefully(g, acc + i, index + i, m, false);
+            store_carefully(g, acc + i, index + i, m);
             i += m;
             step = CHUNK;
         }
     }
-    store_carefully(g, acc + i, index + i, n - i, false);
+    if (i < n) {
+        store_carefully(g, acc + i, index + i, n - i);
+    }
 }
 
 static int run_once(mt_gradient_pass_t pass, const void *context, mt_gradient_out_t *out, int shift) {
@@ -115,6 +116,9 @@ int mt_gradient_run(mt_gradient_pass_t pass, const void *context, mt_gradient_ou
             d = most;
         }
         out->skip_shift = d < -31 ? -31 : d;
+    }
+    if (!state->seen) {
+        state->shift = FIRST_SHIFT;
     }
     int need = run_once(pass, context, out, state->shift);
     bool misfit = (uint64_t)out->over * 64 > n || need <= state->shift - 3;

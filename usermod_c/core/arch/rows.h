@@ -8,27 +8,41 @@
 
 typedef struct {
     int32_t factor;
-    int32_t offset; // of the row, bytes: a multiple of its length
+    int32_t offset; // of the row, bytes
 } mt_term_t;
 
-// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767.
-static inline void mt_add_rows_plain(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
+// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it.
+#if defined(__ARM_ARCH_6M__)
+void mt_add_words(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
+#endif
+static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, int32_t n, const mt_term_t *terms, int32_t count) {
+#if defined(__ARM_ARCH_6M__)
+    if (count && !(((uint32_t)n | (uint32_t)pitch | (uintptr_t)rows) & 3)) {
+        mt_add_words(acc, rows, n, terms, count);
+        return;
+    }
+#endif
+    (void)pitch;
     for (const mt_term_t *end = terms + count; terms < end; terms++) {
         mt_axpy(acc, terms->factor, rows + terms->offset, n);
     }
 }
 
+// sums[r][0..3] = sum over k of factors[r][k] * panel[k][0..3], for `rows` rows of n factors, a multiple of 8, and sums `pitch` apart: what
+// mt_add_rows does, where few factors are zero and the values of four columns have been widened for all rows.
 #if defined(__ARM_ARCH_6M__)
-void mt_add_words(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count); // all in fours
-static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
-    if (((uintptr_t)n | (uintptr_t)rows) & 3) {
-        mt_add_rows_plain(acc, rows, n, terms, count);
-    } else if (count) {
-        mt_add_words(acc, rows, n, terms, count);
+void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch);
+#else
+static inline void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch) {
+    for (; rows > 0; rows--, factors += n, sums += pitch) {
+        sums[0] = sums[1] = sums[2] = sums[3] = 0;
+        for (int32_t k = 0; k < n; k++) {
+            for (int32_t j = 0; j < 4; j++) {
+                sums[j] += factors[k] * panel[4 * k + j];
+            }
+        }
     }
 }
-#else
-#define mt_add_rows mt_add_rows_plain
 #endif
 
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
