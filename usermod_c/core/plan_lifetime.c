@@ -150,9 +150,11 @@ static void plan_backward(planner_t *p) {
 
 // ---- forward ----
 
-static uint32_t forward_scratch(const planner_t *p, uint32_t index) {
+// Of a whole output, or of one row of it.
+static uint32_t forward_scratch(const planner_t *p, uint32_t index, bool row) {
     const mt_op_plan_t *plan = &p->plan->ops[index];
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
+    w.out_h = row ? 1 : w.out_h;
     bool mixed = plan->flags & MT_F_COMPACT;
     switch ((int)p->m->ops[index].kind) {
         case MT_CONV2D:
@@ -194,7 +196,7 @@ static uint16_t ends(const planner_t *p, uint32_t i) {
 uint32_t mt_stream_scratch(const planner_t *p, uint32_t count) {
     uint32_t most = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t own = forward_scratch(p, i);
+        uint32_t own = forward_scratch(p, i, true);
         most = own > most ? own : most;
     }
     return most;
@@ -228,7 +230,7 @@ static void plan_forward(planner_t *p) {
     for (uint32_t i = 0; i < p->n; i++) {
         const mt_op_t *op = &p->m->ops[i];
         uint16_t now = mt_forward_time(i);
-        uint32_t scratch = i < p->plan->stream_ops ? 0 : forward_scratch(p, i);
+        uint32_t scratch = i < p->plan->stream_ops ? 0 : forward_scratch(p, i, false);
         if (scratch) {
             p->op_buffers[i].scratch_forward = mt_add_buffer(p, scratch, now, now);
         }
