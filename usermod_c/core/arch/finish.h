@@ -35,16 +35,21 @@ static inline void mt_finish(const mt_finish_t f, int32_t at, int32_t acc, int32
 
 typedef struct { // of an output channel
     int32_t start; // what its sums begin with
-    int32_t mult_low, mult_high; // 16 bits and the rest
+    int32_t mult_low, mult_high; // 16 bits, signed, and the rest
     int32_t shift; // positive: to the right
 } mt_finish_row_t;
 
 static inline mt_finish_row_t mt_finish_row(int32_t start, int32_t mult, int32_t shift) {
-    return (mt_finish_row_t) {start, mult & 0xFFFF, mult >> 16, -shift};
+    int32_t low = (int16_t)mult;
+    return (mt_finish_row_t) {start, low, (int32_t)(((uint32_t)mult - (uint32_t)low) >> 16), -shift};
+}
+
+static inline int32_t mt_finish_mult(const mt_finish_row_t *row) {
+    return (int32_t)((uint32_t)row->mult_high * 65536u + (uint32_t)row->mult_low);
 }
 
 // Whether mt_finish_rows takes the channel, with sums of k products: it shifts right, and rounded once no accumulator ends at a tie, as the
-// multiplier's last bits are not all zero. Cortex-M0+: of 16 bits; with upper halves of products: of what k
+// multiplier's last bits are not all zero. Cortex-M0+: of 17 bits; with upper halves of products: of what k
 // products can give, below 30 bits.
 static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row, int32_t k) {
     int32_t s = row->shift;
@@ -55,7 +60,7 @@ static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row, int
     return !once || row->mult_low & (mt_abs(row->start) + k * (127 * 128) < 1 << 24 ? 0x1FF : 7);
 #else
     (void)k;
-    return once ? s > 1 && (row->mult_low || (s < 16 && (uint32_t)row->mult_high << (32 - s))) : s > 0;
+    return row->mult_low != INT16_MIN && (once ? s > 1 && row->mult_low : s > 0);
 #endif
 }
 
@@ -66,7 +71,7 @@ void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows
 static inline void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {
     for (int32_t i = 0; i < 4 * n; i++) {
         const mt_finish_row_t *r = &rows[i / n];
-        mt_finish(*f, at + i % n * f->step + i / n, r->start + sums[i], r->mult_high * 65536 + r->mult_low, -r->shift);
+        mt_finish(*f, at + i % n * f->step + i / n, r->start + sums[i], mt_finish_mult(r), -r->shift);
     }
 }
 #endif

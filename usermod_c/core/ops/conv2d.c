@@ -147,7 +147,7 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
 }
 
 static void finish_channel(const mt_finish_t f, int32_t at, const mt_finish_row_t row, const int32_t *sums, int32_t n) {
-    const int32_t mult = row.mult_high * 65536 + row.mult_low;
+    const int32_t mult = mt_finish_mult(&row);
     for (int32_t i = 0; i < n; i++, at += f.step) {
         mt_finish(f, at, row.start + sums[i], mult, -row.shift);
     }

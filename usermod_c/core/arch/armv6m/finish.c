@@ -1,5 +1,5 @@
-// mt_finish_rows (finish.h) for Cortex-M0+, 20 cycles an output. A right shift leaves the last bit shifted out in the carry flag, which the addition
-// of the zero point takes along: that rounds half up. Most accumulators fit 16 bits, and two multiplications are enough for them.
+// mt_finish_rows (finish.h) for Cortex-M0+, 21 cycles an output. A right shift leaves the last bit shifted out in the carry flag, which the addition
+// of the zero point takes along: that rounds half up. Most accumulators fit 17 bits, and two multiplications are enough for them.
 #include "../hot.h"
 
 #if defined(__ARM_ARCH_6M__)
@@ -8,11 +8,11 @@
 #define MT_HOT_SECTION ".text.mt_finish_rows"
 #endif
 
-// r0 accumulator, r1 free, r2 zero point, r3 output, r4 r5 halves of the multiplier, r6 shift (rounded once: from bit 16 of the product on),
+// r0 accumulator, r1 free, r2 zero point, r3 output, r4 r5 halves of the multiplier (both signed), r6 shift (rounded once: from bit 16 of the product on),
 // r7 sums, r8 mask, r9 step, r10 low, r11 start, r12 high.
 __asm__(
     ".syntax unified\n"
-    // r0, of 16 bits and in r1 too -> product from bit 16 on
+    // r0, of 17 bits and in r1 too -> product from bit 16 on
     ".macro mt_product\n"
     "    muls r1, r4, r1\n"
     "    asrs r1, r1, #16\n"
@@ -35,7 +35,8 @@ __asm__(
     ".macro mt_finish_one kind id\n"
     "    ldm r7!, {r0}\n"
     "    add r0, r11\n"
-    "    sxth r1, r0\n"
+    "    lsls r1, r0, #15\n"
+    "    asrs r1, r1, #15\n"
     "    cmp r1, r0\n"
     "    bne .Lwide_\\kind\\id\n"
     "    mt_product\n"
@@ -141,7 +142,7 @@ __asm__(
     "    asrs r0, r0, #16\n"
     "    mov r2, r1\n"
     "    muls r2, r4, r2\n"
-    "    lsrs r2, r2, #16\n"
+    "    asrs r2, r2, #16\n"
     "    mov r3, r0\n"
     "    muls r3, r4, r3\n"
     "    adds r2, r2, r3\n" // of the product, from bit 16 on
@@ -152,7 +153,7 @@ __asm__(
     "    asrs r2, r2, #16\n"
     "    adds r0, r0, r2\n"
     "    lsls r0, r0, #1\n"
-    "    asrs r1, r1, #15\n"
+    "    lsrs r1, r1, #15\n"
     "    adcs r0, r1\n"
     "    pop {r2, r3}\n"
     "    asrs r1, r0, #31\n"
@@ -195,7 +196,7 @@ __asm__(
     "    uxth r0, r0\n"
     "    mov r1, r0\n"
     "    muls r1, r4, r1\n"
-    "    lsrs r1, r1, #16\n"
+    "    asrs r1, r1, #16\n"
     "    mov r2, r3\n"
     "    muls r2, r4, r2\n"
     "    adds r1, r1, r2\n" // of the product, from bit 16 on
@@ -203,7 +204,7 @@ __asm__(
     "    uxth r2, r1\n"
     "    adds r0, r0, r2\n"
     "    lsrs r0, r0, #16\n"
-    "    lsrs r1, r1, #16\n"
+    "    asrs r1, r1, #16\n"
     "    adds r0, r0, r1\n"
     "    muls r3, r5, r3\n"
     "    adds r0, r0, r3\n" // from bit 32 on

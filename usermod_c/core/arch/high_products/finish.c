@@ -27,7 +27,7 @@ typedef struct { // of a channel
 
 static inline channel_t channel_of(const mt_finish_t *f, const mt_finish_row_t *row) {
     int32_t shift = row->shift - (f->once != 0);
-    return (channel_t) {row->start, row->mult_high * 65536 + row->mult_low, (1 << (shift - 1)) + f->zero * (1 << shift), shift};
+    return (channel_t) {row->start, mt_finish_mult(row), (1 << (shift - 1)) + f->zero * (1 << shift), shift};
 }
 
 // Rounded, not clamped, with the zero point.
