@@ -234,6 +234,25 @@ static void finish_slowly(target_t *t, int32_t sum, int32_t at) {
     mt_finish(f->finish, at, f->start + sum, f->mult, f->shift);
 }
 
+// Where the sums do not matter (a channel whose scale is next to nothing): every output is the same.
+static bool are_steps_flat(forward_t *f, int32_t most_sum) {
+    if (mt_abs(f->start) > INT32_MAX - most_sum) {
+        return false;
+    }
+    int32_t v[2];
+    for (int i = 0; i < 2; i++) {
+        int32_t acc = f->start + (i ? most_sum : -most_sum);
+        v[i] = f->finish.once ? mt_requantize_once(acc, f->mult, f->shift) : mt_requantize(acc, f->mult, f->shift);
+    }
+    mt_steps_t *s = &f->target.steps;
+    s->multiplier = 0;
+    s->uncertain = 0;
+    s->offset = (int32_t)((uint32_t)(v[0] + f->finish.zero) << 24);
+    s->low = -most_sum;
+    s->high = most_sum;
+    return v[0] == v[1] && v[0] >= f->finish.low && v[0] <= f->finish.high;
+}
+
 // Sums of a channel to outputs. An output is sum * mult * 2^(shift - 31), here times 2^24. The multiplier is rounded, which costs half a unit for
 // every unit of the sum: at most `error`, with what gemmlowp's first rounding costs.
 static void forward_steps(forward_t *f, uint32_t most_sum) {
@@ -241,6 +260,10 @@ static void forward_steps(forward_t *f, uint32_t most_sum) {
     const uint32_t far = 1u << 30;
     mt_steps_t *s = &f->target.steps;
     uint32_t start = (uint32_t)mt_abs(f->start);
+    f->target.run = f->finish.mask ? mt_steps_mask : mt_steps_clamp;
+    if (right > 16 && are_steps_flat(f, (int32_t)most_sum)) {
+        return;
+    }
     if (right < 2 || low > 0 || high < 0 || start >= far / 2) {
         all_slowly(&f->target);
         return;
@@ -262,7 +285,6 @@ static void forward_steps(forward_t *f, uint32_t most_sum) {
     s->multiplier = (int32_t)m;
     s->uncertain = error << 9;
     s->offset = (int32_t)((uint32_t)f->start * m + half + ((uint32_t)f->finish.zero << 24));
-    f->target.run = f->finish.mask ? mt_steps_mask : mt_steps_clamp;
 }
 
 static int32_t sum_of_weights(const mt_planes_t *p, int32_t n) {
@@ -400,16 +422,19 @@ static void pack_swapped(const mt_planes_t *p, const int8_t *q, int32_t rows, in
     }
 }
 
-// Of both halves; n is even.
+// Of both halves, gradients.
 static int32_t sum_of_words(const int32_t *words, int32_t n) {
-    uint32_t whole = 0;
-    int32_t high = 0;
-    for (const int32_t *end = words + n; words < end; words += 2) {
-        int32_t a = words[0], b = words[1];
-        whole += (uint32_t)a + (uint32_t)b;
-        high += ((a + 0x8000) >> 16) + ((b + 0x8000) >> 16);
+    int32_t sum = 0;
+    for (const int32_t *end = words + n; words < end;) {
+        const int32_t *stop = end - words > 256 ? words + 256 : end; // as many fit into a lane of 16 bits
+        uint32_t whole = 0;
+        while (words < stop) {
+            whole += (uint32_t)*words++;
+        }
+        int32_t low = (int16_t)whole;
+        sum += low + (((int32_t)whole - low) >> 16);
     }
-    return (int32_t)(whole - ((uint32_t)high << 16)) + high;
+    return sum;
 }
 
 bool mt_depthwise_packed_gradient_begin(const mt_window_t *w, mt_planes_t *p, void *scratch) {
