@@ -38,7 +38,7 @@ class Net:
                         self.extreme)  # fmt: skip
         op = b.graph.ops[-1]
         assert op.shift is not None
-        op.shift -= np.int8(self.right)
+        op.shift = np.maximum(op.shift - np.int8(self.right), -30).astype(np.int8)
         b.linear(b.mean(t), 4)
         return b.graph
 
@@ -74,6 +74,8 @@ NETS = (
     Net((12, 12, 6), (5, 5), (1, 1), (2, 2), Activation.NONE, extreme=True, right=7),
     Net((8, 9, 8), (7, 7), (1, 1), (3, 3), Activation.RANGE, right=4),
     Net((8, 8, 8), (3, 3), (1, 1), (1, 1), Activation.RELU, right=-4),
+    Net((7, 8, 8), (3, 3), (1, 1), (1, 1), Activation.RANGE, right=14),
+    Net((7, 8, 8), (3, 3), (1, 1), (1, 1), Activation.RELU, right=20),
     Net((9, 8, 3), (3, 3), (3, 3), (1, 1)),
     Net((3, 1, 3), (3, 1), (1, 1), (1, 0)),
     Net((5, 5, 3), (3, 3), (1, 1), (1, 1), multiplier=2),

@@ -53,13 +53,16 @@ static bool are_steps_flat(forward_t *f, int32_t most_sum) {
     s->multiplier = 0;
     s->uncertain = 0;
     s->offset = (int32_t)((uint32_t)(v[0] + f->finish.zero) << 24);
-    s->low = -most_sum;
+    s->low = -most_sum; // no sum is beyond them, or all are where the output is clamped
     s->high = most_sum;
-    return v[0] == v[1] && v[0] >= f->finish.low && v[0] <= f->finish.high;
+    if (v[0] < f->finish.low) {
+        s->low = s->high = most_sum + 1;
+    } else if (v[0] > f->finish.high) {
+        s->low = s->high = -most_sum - 1;
+    }
+    return v[0] == v[1];
 }
 
-// Sums of a channel to outputs. An output is sum * mult * 2^(shift - 31), here times 2^24. The multiplier is rounded, which costs half a unit for
-// every unit of the sum: at most `error`, with what gemmlowp's first rounding costs.
 static void forward_steps(forward_t *f, uint32_t most_sum) {
     const int32_t low = f->finish.low, high = f->finish.high, right = -f->shift;
     const uint32_t far = 1u << 30;
