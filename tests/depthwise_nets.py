@@ -19,7 +19,8 @@ SEED = 3
 
 @dataclass(frozen=True)
 class Net:
-    """The convolution's input, window and clamp; weights and inputs at the ends of their range."""
+    """The convolution's input, window and clamp; weights and inputs at the ends of their range;
+    its sums shifted further to the right than its scales say."""
 
     source: tuple[int, int, int]
     kernel: tuple[int, int] = (3, 3)
@@ -28,12 +29,16 @@ class Net:
     activation: Activation = Activation.RELU6
     multiplier: int = 1
     extreme: bool = False
+    right: int = 0
 
     def graph(self) -> Graph:
         b = Builder(np.random.default_rng(1), *self.source)
         t = b.depthwise(0, kernel=(1, 1), pad=(0, 0))
         t = b.depthwise(t, self.multiplier, self.kernel, self.stride, self.pad, self.activation,
                         self.extreme)  # fmt: skip
+        op = b.graph.ops[-1]
+        assert op.shift is not None
+        op.shift = np.maximum(op.shift - np.int8(self.right), -30).astype(np.int8)
         b.linear(b.mean(t), 4)
         return b.graph
 
@@ -66,6 +71,11 @@ NETS = (
     Net((40, 41, 2)),
     Net((40, 44, 2), (5, 5), (2, 2), (2, 2)),
     Net((30, 62, 1), (7, 7), (1, 1), (3, 3), Activation.RANGE),
+    Net((12, 12, 6), (5, 5), (1, 1), (2, 2), Activation.NONE, extreme=True, right=7),
+    Net((8, 9, 8), (7, 7), (1, 1), (3, 3), Activation.RANGE, right=4),
+    Net((8, 8, 8), (3, 3), (1, 1), (1, 1), Activation.RELU, right=-4),
+    Net((7, 8, 8), (3, 3), (1, 1), (1, 1), Activation.RANGE, right=14),
+    Net((7, 8, 8), (3, 3), (1, 1), (1, 1), Activation.RELU, right=20),
     Net((9, 8, 3), (3, 3), (3, 3), (1, 1)),
     Net((3, 1, 3), (3, 1), (1, 1), (1, 0)),
     Net((5, 5, 3), (3, 3), (1, 1), (1, 1), multiplier=2),

@@ -3,32 +3,7 @@
 #define MT_DEPTHWISE_PACKED_H
 
 #include "depthwise_conv2d.h"
-
-#define MT_PLANES_STRIDE 2 // largest
-
-// Windows along one axis. An input gradient is a correlation, too: the outputs' gradients with the kernel turned round; with a stride, every phase of
-// an input's place has only every `stride`th tap.
-typedef struct {
-    int32_t source, target; // pixels read and written
-    int32_t positions; // windows of a phase
-    int32_t stride; // source pixels from window to window
-    int32_t phases; // target pixels from window to window
-    int32_t lead, extent; // of all phases' windows: pixels before the source's first, and in all
-    struct {
-        int32_t taps, first, step; // of the kernel
-        int32_t offset; // in the extent
-        int32_t targets; // target pixels
-    } phase[MT_PLANES_STRIDE];
-} mt_axis_t;
-
-typedef struct {
-    mt_axis_t rows, columns;
-    int32_t half, pitch; // words
-    int32_t band; // rows of windows at once
-    int32_t source_step, target_step; // bytes from pixel to pixel
-    int32_t begin, only_high, both, only_low; // words of a row of the plane that pixels go to
-    int32_t *plane, *sums, *weights;
-} mt_planes_t;
+#include "planes.h"
 
 // Bytes of scratch; 0 for a shape that is left to others. They say so too: false, and nothing has been done.
 uint32_t mt_depthwise_packed_forward_scratch(const mt_window_t *w);
