@@ -47,6 +47,15 @@ static inline void mt_multiply_panel(const int16_t *factors, const int32_t *pane
 
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
 static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
+    if (!((uintptr_t)x & 3)) { // the bytes as numbers from 0 to 255, taken apart
+        const uint32_t low = 0x00FF00FF, middle = 0x00800080;
+        for (const uint32_t *word = (const uint32_t *)(const void *)x, *end = word + n / 4; word < end; word++, words += 2) {
+            uint32_t v = *word ^ 0x80808080;
+            words[0] = (int32_t)((v & low) - middle);
+            words[1] = (int32_t)((v >> 8 & low) - middle);
+        }
+        return;
+    }
     for (const int8_t *end = x + n; x < end; x += 4, words += 2) {
         words[0] = x[0] + x[2] * 65536;
         words[1] = x[1] + x[3] * 65536;
