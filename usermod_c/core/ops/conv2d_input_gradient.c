@@ -24,17 +24,21 @@ typedef struct { // weights of some output channels
     int32_t pitch;
 } weight_rows_t;
 
+// Of a term, its weights and the multiplier.
+static int32_t row_bytes(int32_t columns) {
+    return (int32_t)(sizeof(mt_term_t) + sizeof(int16_t)) + columns;
+}
+
 static uint32_t backward_blocks(const mt_window_t *w, void *scratch, backward_blocks_t *b) {
     int32_t pixels = w->in_h * w->in_w, most = pixels > 1 ? MOST_COLUMNS : SUM_BYTES / 4, parts = (w->in_c + most - 1) / most;
     b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
     b->pixels = mt_min(SUM_BYTES / 4 / b->columns, pixels);
-    int32_t row_bytes = b->columns + (int32_t)(sizeof(mt_term_t) + sizeof(int16_t));
-    b->rows = mt_min(BLOCK_BYTES / row_bytes, w->out_c);
+    b->rows = mt_min(BLOCK_BYTES / row_bytes(b->columns), w->out_c);
     b->sums = scratch;
     b->terms = (mt_term_t *)(b->sums + b->pixels * b->columns);
     b->weights = (int8_t *)(b->terms + b->rows);
     b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
-    return (uint32_t)(4 * b->pixels * b->columns + b->rows * row_bytes);
+    return (uint32_t)(4 * b->pixels * b->columns + b->rows * row_bytes(b->columns));
 }
 
 uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w) {
@@ -81,18 +85,24 @@ static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t 
     }
 }
 
-// Sums of `n` input channels from `from` on, of `count` pixels. One pixel alone takes the weights from where they are.
+// One pixel alone takes the weights from where they are; the memory of their copies holds more terms.
+static void leave_in_place(const mt_window_t *w, backward_blocks_t *b) {
+    b->rows = mt_min(b->rows * row_bytes(b->columns) / row_bytes(0), w->out_c);
+    b->multipliers = (int16_t *)(b->terms + b->rows);
+    b->weights = NULL;
+}
+
+// Sums of `n` input channels from `from` on, of `count` pixels.
 static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t from, int32_t n, int32_t pixel, int32_t count) {
     const mt_conv_t *c = g->conv;
     const mt_weights_t *w = &c->weights;
-    bool in_place = count == 1 && n == b->columns && !mt_weights_are_mixed(w);
     memset(b->sums, 0, (size_t)(4 * count * b->columns));
     for (int32_t tap = 0; tap < w->taps; tap++) {
         for (int32_t o = 0; o < c->window.out_c; o += b->rows) {
             int32_t rows = mt_min(b->rows, c->window.out_c - o);
             weight_rows_t source = {b->weights, b->columns};
-            if (in_place) {
-                source = (weight_rows_t) {mt_weights_row(w, o, tap, 1, b->weights) + from, w->taps * w->in_c};
+            if (!b->weights) {
+                source = (weight_rows_t) {mt_weights_row(w, o, tap, 1, (int8_t *)b->terms) + from, w->taps * w->in_c};
             } else {
                 mt_weights_copy(w, o, rows, tap, from, n, b->weights, b->columns);
             }
@@ -209,6 +219,9 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     if (MT_PANELS && mt_is_pointwise(w) && words && !alike && is_dense(g->q, pixels * w->out_c) && dense_blocks(w, g->scratch, bytes, &d)) {
         backward_dense(g, &d, out);
         return;
+    }
+    if ((alike || pixels == 1) && w->in_c % b.columns == 0 && !mt_weights_are_mixed(weights)) {
+        leave_in_place(w, &b);
     }
     for (int32_t from = 0; from < w->in_c; from += b.columns) {
         int32_t n = mt_min(b.columns, w->in_c - from);
