@@ -37,10 +37,20 @@ static bool rows_are_buffered(const mt_window_t *w, bool mixed) {
     return mixed || (panels_at_once(w) && patch_bytes(w) % 4);
 }
 
-// [panels][four rows of weights][patches]
+// Whether too few pixels for a panel may be one, which is packed as a vector (arch/dot.h): of many pixels a stream may leave one at a time.
+static bool may_be_vector(const mt_window_t *w) {
+    return mt_is_pointwise(w) && w->in_c % 8 == 0 && !panels_at_once(w);
+}
+
+// Bytes of panels, or of a vector.
+static int32_t packed_bytes(const mt_window_t *w) {
+    return may_be_vector(w) ? 2 * w->in_c : 8 * panels_at_once(w) * patch_pitch(w);
+}
+
+// [panels or vector][four rows of weights][patches]
 uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
     int32_t patches = mt_is_pointwise(w) ? 0 : min32(patches_at_once(w), w->out_h * w->out_w);
-    return (uint32_t)((8 * panels_at_once(w) + patches + (rows_are_buffered(w, mixed) ? 4 : 0)) * patch_pitch(w));
+    return (uint32_t)(packed_bytes(w) + (patches + (rows_are_buffered(w, mixed) ? 4 : 0)) * patch_pitch(w));
 }
 
 #define FEW 32
@@ -180,6 +190,14 @@ static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_
     }
 }
 
+// The same of a packed vector.
+static void forward_vector(const mt_finish_t f, const rows_t *rows, const int32_t *vector, int32_t k, int32_t at) {
+    for (int32_t j = 0; j < rows->count; j++) {
+        int32_t sum = mt_dot_packed(rows->weights[j], vector, k);
+        finish_channel(f, at + j, rows->finish[j], &sum, 1);
+    }
+}
+
 static void pack_panels(const int8_t *x, int32_t k, int32_t n, int32_t *panel) {
     for (int32_t i = 0; i < n; i += 4, panel += 2 * k) {
         const int8_t *pixels[4];
@@ -193,7 +211,7 @@ static void pack_panels(const int8_t *x, int32_t k, int32_t n, int32_t *panel) {
 MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &c->window;
     int32_t pitch = patch_pitch(w), pixels = w->out_h * w->out_w, panels = panels_at_once(w);
-    bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels;
+    bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels, vector = MT_PANELS && pixels == 1 && may_be_vector(w);
     int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels), input_pitch = pointwise ? w->in_c : pitch;
     if (packed) {
         block = min32(block, 4 * panels);
@@ -203,7 +221,7 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
     }
     const mt_finish_t f = mt_finish_of(w, c->mask, y);
     int32_t *panel = scratch;
-    int8_t *row_buffer = (int8_t *)(panel + 2 * panels * pitch);
+    int8_t *row_buffer = (int8_t *)scratch + packed_bytes(w);
     int8_t *patches = row_buffer + (rows_are_buffered(w, mt_weights_are_mixed(&c->weights)) ? 4 * pitch : 0);
     for (int32_t p = 0, n; p < pixels; p += n) {
         n = min32(block, pixels - p);
@@ -214,12 +232,16 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
         }
         if (packed) {
             pack_panels(input, pitch, n, panel);
+        } else if (vector) {
+            mt_pack_vector(x, w->in_c, panel);
         }
         for (int32_t o = 0; o < w->out_c; o += 4) {
             rows_t rows;
             load_rows(c, o, pitch, packed, row_buffer, &rows);
             if (packed && rows.count == 4) {
                 forward_panels(f, &rows, panel, pitch, n, p * w->out_c + o);
+            } else if (vector && !((uintptr_t)rows.weights[0] & 3)) {
+                forward_vector(f, &rows, panel, w->in_c, o);
             } else {
                 forward_rows(f, &rows, input, patch_bytes(w), input_pitch, n, p * w->out_c + o);
             }

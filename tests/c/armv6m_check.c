@@ -119,10 +119,25 @@ static void check_rounding(int32_t n, int32_t shift) {
     }
 }
 
+static void check_dot(int32_t n) {
+    fill_rows(-127);
+    int8_t *x = rows + 2 * WIDTH;
+    int32_t sum = 0;
+    for (int32_t i = 0; i < n; i++) {
+        x[i] = draw(3) ? x[i] : -128;
+        sum += rows[i] * x[i];
+    }
+    mt_pack_vector(x, n, packed);
+    if (mt_dot_packed(rows, packed, n) != sum) {
+        stop("mt_dot_packed\n");
+    }
+}
+
 void reset(void) {
     for (int i = 0; i < 300; i++) {
         check_sums(4 + 4 * (int32_t)draw(WIDTH / 4), (int32_t)draw(ROWS + 1), 0);
         check_sums(4 + 4 * (int32_t)draw(WIDTH / 4), 2 * (int32_t)draw(ROWS / 2 + 1), 1);
+        check_dot(8 * (int32_t)draw(WIDTH / 8 + 1));
         check_panel(8 + 8 * (int32_t)draw(DEPTH / 8));
         check_rounding(4 + 4 * (int32_t)draw(WIDTH / 4), 1 + (int32_t)draw(24));
     }
