@@ -1,5 +1,4 @@
 // The assembly of arch/armv6m against plain loops, for test_armv6m.py, which runs it in QEMU. Exits 0, or with a line about the first difference.
-#define MT_PANELS 1
 #include "arch/kernels.h"
 
 enum { ROWS = 24, WIDTH = 40, DEPTH = 24 };

@@ -4,6 +4,14 @@
 
 #include <stdint.h>
 
+#ifndef MT_VECTORS // whether it pays
+#if defined(__ARM_ARCH_6M__)
+#define MT_VECTORS 1
+#else
+#define MT_VECTORS 0
+#endif
+#endif
+
 // n values (a multiple of 8) in n / 2 words, x2 + (x0 << 16), x3 + (x1 << 16) of every four.
 static inline void mt_pack_vector(const int8_t *x, int32_t n, int32_t *words) {
     for (const int8_t *end = x + n; x < end; x += 4, words += 2) {

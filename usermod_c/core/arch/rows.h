@@ -4,7 +4,14 @@
 #define MT_ROWS_H
 
 #include "generic/kernels.h"
-#include "panel.h"
+
+#ifndef MT_ROWS // whether packed rows and widened weights, below, pay
+#if defined(__ARM_ARCH_6M__)
+#define MT_ROWS 1
+#else
+#define MT_ROWS 0
+#endif
+#endif
 
 typedef struct {
     int32_t factor;
@@ -23,8 +30,26 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
     }
 #endif
     (void)pitch;
-    for (const mt_term_t *end = terms + count; terms < end; terms++) {
-        mt_axpy(acc, terms->factor, rows + terms->offset, n);
+    const mt_term_t *end = terms + count;
+    int32_t i = 0;
+#if !defined(__SSE2__) && !defined(__ARM_NEON)
+    for (; count && i + 4 <= n; i += 4) { // four sums in registers
+        int32_t a0 = acc[i], a1 = acc[i + 1], a2 = acc[i + 2], a3 = acc[i + 3];
+        for (const mt_term_t *t = terms; t < end; t++) {
+            const int8_t *row = rows + t->offset + i;
+            a0 += t->factor * row[0];
+            a1 += t->factor * row[1];
+            a2 += t->factor * row[2];
+            a3 += t->factor * row[3];
+        }
+        acc[i] = a0;
+        acc[i + 1] = a1;
+        acc[i + 2] = a2;
+        acc[i + 3] = a3;
+    }
+#endif
+    for (; terms < end && i < n; terms++) {
+        mt_axpy(acc + i, terms->factor, rows + terms->offset + i, n - i);
     }
 }
 

@@ -211,7 +211,7 @@ static void pack_panels(const int8_t *x, int32_t k, int32_t n, int32_t *panel) {
 MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch) {
     const mt_window_t *w = &c->window;
     int32_t pitch = patch_pitch(w), pixels = w->out_h * w->out_w, panels = panels_at_once(w);
-    bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels, vector = MT_PANELS && pixels == 1 && may_be_vector(w);
+    bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels, vector = MT_VECTORS && pixels == 1 && may_be_vector(w);
     int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels), input_pitch = pointwise ? w->in_c : pitch;
     if (packed) {
         block = min32(block, 4 * panels);

@@ -118,7 +118,7 @@ static MT_HOT void one_pixel(int32_t v, const int8_t *x, int32_t zero, int32_t n
 static void weight_gradients(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const update_blocks_t *b, int32_t o, int32_t rows) {
     const mt_window_t *w = &c->window;
     const int32_t taps = c->weights.taps, pixels = w->out_h * w->out_w;
-    const bool packed = MT_PANELS && mt_is_pointwise(w) && !q.wide;
+    const bool packed = MT_ROWS && mt_is_pointwise(w) && !q.wide;
     if (mt_is_pointwise(w) && pixels == 1) {
         for (int32_t j = 0; j < rows; j++) {
             one_pixel(mt_gradient_at(q, o + j), x, w->in_zero, c->weights.count, b->gradient + j * b->pitch);

@@ -14,7 +14,7 @@ uint32_t mt_head_forward_scratch(const mt_window_t *w, bool mixed) {
 void mt_head_forward(const mt_head_t *h, const int8_t *x, int32_t *logits, void *scratch) {
     const int32_t n = h->window.in_c;
     int8_t *row_buffer = (int8_t *)scratch + mt_align((uint32_t)n, 8) * 2;
-    const bool packed = MT_PANELS && n % 8 == 0;
+    const bool packed = MT_VECTORS && n % 8 == 0;
     if (packed) {
         mt_pack_vector(x, n, scratch);
     }
