@@ -1,4 +1,4 @@
-"""Requantisation put together from 16-bit halves equals that of 64-bit products."""
+"""Products put together from 16-bit halves equal those of 64 bits."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ SOURCE = """
 #include "fixed.h"
 int32_t twice(int32_t acc, int32_t mult, int shift) { return mt_requantize(acc, mult, shift); }
 int32_t once(int32_t acc, int32_t mult, int shift) { return mt_requantize_once(acc, mult, shift); }
+int32_t step(int32_t x, int32_t m, int shift, uint32_t r) {
+    return mt_stochastic_product(x, m, shift, r);
+}
 """
 
 
@@ -45,3 +48,18 @@ def test_requantisation(library: C.CDLL) -> None:
         for name, expected in (("twice", requantize), ("once", requantize_once)):
             found = getattr(library, name)(C.c_int32(acc), C.c_int32(mult), C.c_int(shift))
             assert found == int(expected(np.int64(acc), mult, shift)), (name, acc, mult, shift)
+
+
+def test_steps_of_weights(library: C.CDLL) -> None:
+    rng = np.random.default_rng(1)
+    signed = [s * a for a in (*EDGES, 0x80000000) for s in (-1, 1) if s * a < 1 << 31]
+    cases = [(x, m, shift, r) for x in signed for m in signed if m > -(1 << 31)
+             for shift in (32, 33, 47, 48, 61, 62) for r in (0, 1, 0x80000000, 0xFFFFFFFF)]
+    cases += [
+        (int(rng.integers(-(1 << bits), 1 << bits)), -int(rng.integers(1 << 30, 1 << 31)),
+         int(rng.integers(32, 63)), int(rng.integers(0, 1 << 32)))
+        for bits in rng.integers(1, 32, 20000)
+    ]  # fmt: skip
+    for x, m, shift, r in cases:
+        found = library.step(C.c_int32(x), C.c_int32(m), C.c_int(shift), C.c_uint32(r))
+        assert found == (x * m + (r << (shift - 32))) >> shift, (x, m, shift, r)

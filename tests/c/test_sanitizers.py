@@ -21,6 +21,7 @@ FILES = (
     "test_alignment.py",
     "test_augment.py",
     "test_optimizer.py",
+    "test_gradient.py",
 )
 
 

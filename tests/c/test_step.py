@@ -5,7 +5,7 @@ from __future__ import annotations
 import engine as E
 import numpy as np
 import pytest
-from graphs import random_graph
+from graphs import Builder, random_graph
 from hypothesis import given
 from hypothesis import strategies as st
 from reference.optimizer import Rule
@@ -13,6 +13,8 @@ from reference.training import PLAIN, ReferenceTrainer
 from schemes import engine_layers, random_layers
 
 from microtrain import image
+from microtrain.fixed_point import Activation
+from microtrain.graph import Graph
 
 WIDE = {"head": E.WIDE_HEAD, "none": E.WIDE_NONE, "all": E.WIDE_ALL}
 
@@ -59,10 +61,11 @@ def plan_anywhere(
 
 
 def check_steps(
-    seed: int, operators: int, steps: int = 3, extreme: bool = False, rule: Rule = PLAIN
-) -> None:
+    seed: int, operators: int, steps: int = 3, extreme: bool = False, rule: Rule = PLAIN,
+    graph: Graph | None = None,
+) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
-    graph = random_graph(rng, operators, extreme)
+    graph = graph or random_graph(rng, operators, extreme)
     largest = 1 if rule.qas else 31  # of the rate: there is none from 2^31 on
     lr = (
         float(np.float32(2.0 ** rng.uniform(-9, largest - 1)))
@@ -150,3 +153,29 @@ def test_every_rule_bit_for_bit(seed: int, operators: int, extreme: bool, rule: 
 @pytest.mark.parametrize("seed", range(4))
 def test_long_runs_stay_equal(seed: int) -> None:
     check_steps(1000 + seed, 6, steps=40)
+
+
+@pytest.mark.parametrize("activation", [Activation.NONE, Activation.RELU6])
+@pytest.mark.parametrize(
+    ("source", "channels", "kernel", "stride"),
+    [
+        ((4, 4, 12), 24, 1, 1), ((4, 4, 200), 16, 1, 1), ((4, 8, 8), 330, 1, 1),
+        ((9, 9, 20), 30, 1, 1), ((4, 4, 7), 10, 1, 1), ((1, 1, 300), 20, 1, 1),
+        ((1, 1, 103), 9, 1, 1), ((5, 4, 16), 8, 1, 2), ((6, 7, 6), 8, 3, 1), ((9, 8, 8), 5, 5, 2),
+    ],
+)  # fmt: skip
+def test_blocks_of_a_convolution(
+    source: tuple[int, int, int], channels: int, kernel: int, stride: int, activation: Activation
+) -> None:
+    """Shapes whose blocks are one, several, ragged; pixels that are alike, dense or sparse."""
+    for seed in range(6):
+        b = Builder(np.random.default_rng(seed), *source)
+        t = b.conv(b.depthwise(0, kernel=(1, 1), pad=(0, 0)), source[2])
+        pad = (kernel // 2, kernel // 2) if seed % 2 else (0, 0)
+        t = b.conv(t, channels, (kernel, kernel), (stride, stride), pad, activation=activation)
+        if b.graph.tensors[t].h > 1:
+            if seed < 3:  # or all pixels have the same gradient
+                t = b.conv(t, 6, (3, 3), (1, 1), (1, 1))
+            t = b.mean(t)
+        b.linear(t, 5)
+        check_steps(seed, 0, 2, graph=b.graph)

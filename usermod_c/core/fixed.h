@@ -12,6 +12,10 @@ static inline int32_t mt_clamp64(int64_t x, int32_t low, int32_t high) {
     return x < low ? low : x > high ? high : (int32_t)x;
 }
 
+static inline int32_t mt_min(int32_t a, int32_t b) {
+    return a < b ? a : b;
+}
+
 static inline int32_t mt_abs(int32_t x) {
     return x < 0 ? -x : x;
 }
@@ -106,6 +110,20 @@ static inline int64_t mt_stochastic_shift(int64_t v, int shift, uint32_t *rng) {
     uint32_t r = mt_xorshift32(rng);
     int64_t noise = shift > 32 ? (int64_t)r << (shift - 32) : r >> (32 - shift);
     return (v + noise) >> shift;
+}
+
+// The same of x * m with the random number r, 32 <= shift <= 62, |m| < 2^31.
+static inline int32_t mt_stochastic_product(int32_t x, int32_t m, int shift, uint32_t r) {
+    const int down = shift - 32;
+    if (!MT_SHORT_MULTIPLY) {
+        return (int32_t)((((int64_t)x * m >> down) + r) >> 32);
+    }
+    int32_t x_low = x & 0xFFFF, x_high = x >> 16, m_low = m & 0xFFFF, m_high = m >> 16;
+    int32_t middle = x_high * m_low + (int32_t)((uint32_t)x_low * (uint32_t)m_low >> 16); // of the product, from bit 16 on
+    int32_t high = x_high * m_high + (middle >> 16) + ((x_low * m_high + (middle & 0xFFFF)) >> 16);
+    uint32_t low = (uint32_t)x * (uint32_t)m;
+    low = low >> down | (uint32_t)high << 1 << (31 - down);
+    return (high >> down) + (low + r < low);
 }
 
 #endif // MT_FIXED_H

@@ -48,20 +48,6 @@ static MT_COLD bool apply_rule(const mt_update_t *u, const mt_velocity_t *v, uin
 
 #define STEP_MAX ((int32_t)1 << 30) // moves any weight to its clamp
 
-// mt_stochastic_shift of g * factor with the random number r, 32 <= shift <= 62.
-static inline int32_t high_step(int32_t g, int32_t factor, int shift, uint32_t r) {
-    const int down = shift - 32;
-    if (!MT_SHORT_MULTIPLY) {
-        return (int32_t)((((int64_t)g * factor >> down) + r) >> 32);
-    }
-    int32_t g_low = g & 0xFFFF, g_high = g >> 16, f_low = factor & 0xFFFF, f_high = factor >> 16;
-    int32_t middle = g_high * f_low + (int32_t)((uint32_t)g_low * (uint32_t)f_low >> 16); // of the product, from bit 16 on
-    int32_t high = g_high * f_high + (middle >> 16) + ((g_low * f_high + (middle & 0xFFFF)) >> 16);
-    uint32_t low = (uint32_t)g * (uint32_t)factor;
-    low = low >> down | (uint32_t)high << 1 << (31 - down);
-    return (high >> down) + (low + r < low);
-}
-
 static MT_HOT bool move_weights(uint32_t *rng, mt_q31_t step, int exponent, const int32_t *g, int8_t *w, int8_t *fraction, int32_t n, int32_t *moved) {
     const int bits = fraction ? MT_WEIGHT_FRACTION : 0;
     const int32_t half = fraction ? 1 << (MT_WEIGHT_FRACTION - 1) : 0, most = fraction ? (MT_WEIGHT_MAX << bits) + half - 1 : MT_WEIGHT_MAX;
@@ -82,7 +68,7 @@ static MT_HOT bool move_weights(uint32_t *rng, mt_q31_t step, int exponent, cons
         int32_t d;
         if (shift >= 32) {
             mt_xorshift32(&random);
-            d = high_step(g[i], -step.mantissa, shift, random);
+            d = mt_stochastic_product(g[i], -step.mantissa, shift, random);
         } else {
             d = mt_clamp64(mt_stochastic_shift(-(int64_t)g[i] * step.mantissa, shift, &random), -STEP_MAX, STEP_MAX);
         }

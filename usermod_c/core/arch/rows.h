@@ -4,7 +4,14 @@
 #define MT_ROWS_H
 
 #include "generic/kernels.h"
-#include "panel.h"
+
+#ifndef MT_ROWS // whether packed rows and widened weights, below, pay
+#if defined(__ARM_ARCH_6M__)
+#define MT_ROWS 1
+#else
+#define MT_ROWS 0
+#endif
+#endif
 
 typedef struct {
     int32_t factor;
@@ -23,8 +30,26 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
     }
 #endif
     (void)pitch;
-    for (const mt_term_t *end = terms + count; terms < end; terms++) {
-        mt_axpy(acc, terms->factor, rows + terms->offset, n);
+    const mt_term_t *end = terms + count;
+    int32_t i = 0;
+#if !defined(__SSE2__) && !defined(__ARM_NEON)
+    for (; count && i + 4 <= n; i += 4) { // four sums in registers
+        int32_t a0 = acc[i], a1 = acc[i + 1], a2 = acc[i + 2], a3 = acc[i + 3];
+        for (const mt_term_t *t = terms; t < end; t++) {
+            const int8_t *row = rows + t->offset + i;
+            a0 += t->factor * row[0];
+            a1 += t->factor * row[1];
+            a2 += t->factor * row[2];
+            a3 += t->factor * row[3];
+        }
+        acc[i] = a0;
+        acc[i + 1] = a1;
+        acc[i + 2] = a2;
+        acc[i + 3] = a3;
+    }
+#endif
+    for (; terms < end && i < n; terms++) {
+        mt_axpy(acc + i, terms->factor, rows + terms->offset + i, n - i);
     }
 }
 
@@ -47,6 +72,15 @@ static inline void mt_multiply_panel(const int16_t *factors, const int32_t *pane
 
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
 static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
+    if (!((uintptr_t)x & 3)) { // the bytes as numbers from 0 to 255, taken apart
+        const uint32_t low = 0x00FF00FF, middle = 0x00800080;
+        for (const uint32_t *word = (const uint32_t *)(const void *)x, *end = word + n / 4; word < end; word++, words += 2) {
+            uint32_t v = *word ^ 0x80808080;
+            words[0] = (int32_t)((v & low) - middle);
+            words[1] = (int32_t)((v >> 8 & low) - middle);
+        }
+        return;
+    }
     for (const int8_t *end = x + n; x < end; x += 4, words += 2) {
         words[0] = x[0] + x[2] * 65536;
         words[1] = x[1] + x[3] * 65536;

@@ -4,15 +4,24 @@
 #include "../fixed.h"
 #include "../scale.h"
 
+#define TERMS 16 // that are added to an input gradient at once
+
+// [packed vector][row put together]
 uint32_t mt_head_forward_scratch(const mt_window_t *w, bool mixed) {
-    return mixed ? (uint32_t)w->in_c : 0;
+    return mt_align((uint32_t)w->in_c, 8) * 2 + (mixed ? (uint32_t)w->in_c : 0);
 }
 
 void mt_head_forward(const mt_head_t *h, const int8_t *x, int32_t *logits, void *scratch) {
+    const int32_t n = h->window.in_c;
+    int8_t *row_buffer = (int8_t *)scratch + mt_align((uint32_t)n, 8) * 2;
+    const bool packed = MT_VECTORS && n % 8 == 0;
+    if (packed) {
+        mt_pack_vector(x, n, scratch);
+    }
     for (int32_t o = 0; o < h->window.out_c; o++) {
-        const int8_t *row = mt_weights_row(&h->weights, o, 0, 1, scratch);
-        int32_t acc = mt_channel_start(&h->channels, o) + mt_dot(x, row, h->window.in_c);
-        logits[o] = mt_requantize(acc, h->mult[o], h->shift[o]);
+        const int8_t *row = mt_weights_row(&h->weights, o, 0, 1, row_buffer);
+        int32_t sum = packed && !((uintptr_t)row & 3) ? mt_dot_packed(row, scratch, n) : mt_dot(x, row, n);
+        logits[o] = mt_requantize(mt_channel_start(&h->channels, o) + sum, h->mult[o], h->shift[o]);
     }
 }
 
@@ -23,14 +32,24 @@ uint32_t mt_head_backward_input_scratch(const mt_window_t *w, bool mixed) {
 void mt_head_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_head_gradient_t *g = context;
     const mt_head_t *h = g->head;
-    int32_t n = h->window.in_c, *acc = g->scratch;
+    int32_t n = h->window.in_c, *acc = g->scratch, count = 0;
     int8_t *row_buffer = (int8_t *)(acc + n);
+    const bool mixed = mt_weights_are_mixed(&h->weights);
+    const int8_t *rows = mixed ? row_buffer : mt_weights_row(&h->weights, 0, 0, 1, row_buffer);
+    mt_term_t terms[TERMS];
     memset(acc, 0, (size_t)n * 4);
     for (int32_t o = 0; o < h->window.out_c; o++) {
         int32_t m = mt_fold_multiplier(h->channels.scale[o], h->channels.scale_exponent);
         int32_t folded = mt_clamp64(mt_round_shift((int64_t)g->q[o] * m, 15), -MT_FOLD_MAX, MT_FOLD_MAX);
         if (folded) {
-            mt_axpy(acc, folded, mt_weights_row(&h->weights, o, 0, 1, row_buffer), n);
+            terms[count++] = (mt_term_t) {folded, mixed ? 0 : o * n};
+        }
+        if (mixed && count) {
+            mt_weights_row(&h->weights, o, 0, 1, row_buffer);
+        }
+        if (count == (mixed ? 1 : TERMS) || o == h->window.out_c - 1) {
+            mt_add_rows(acc, rows, n, n, terms, count);
+            count = 0;
         }
     }
     mt_gradient_store(out, acc, 0, (size_t)n);

@@ -1,0 +1,236 @@
+// Input gradient of conv2d.
+#include "conv2d.h"
+
+#include "../arch/hot.h"
+#include "../arch/kernels.h"
+#include "../scale.h"
+
+// Sums of some pixels' gradients, for some of their channels, from blocks of weights that are copied to RAM, as one row after the other streams
+// through them.
+#define MOST_COLUMNS 96 // input channels, where there are several pixels
+#define SUM_BYTES 3072
+#define BLOCK_BYTES 2560
+
+typedef struct {
+    int32_t columns, pixels, rows;
+    int32_t *sums; // [pixels][columns]
+    mt_term_t *terms; // [rows]
+    int8_t *weights; // [rows][columns]
+    int16_t *multipliers; // [rows]
+} backward_blocks_t;
+
+typedef struct { // weights of some output channels
+    const int8_t *rows;
+    int32_t pitch;
+} weight_rows_t;
+
+// Of a term, its weights and the multiplier.
+static int32_t row_bytes(int32_t columns) {
+    return (int32_t)(sizeof(mt_term_t) + sizeof(int16_t)) + columns;
+}
+
+static uint32_t backward_blocks(const mt_window_t *w, void *scratch, backward_blocks_t *b) {
+    int32_t pixels = w->in_h * w->in_w, most = pixels > 1 ? MOST_COLUMNS : SUM_BYTES / 4, parts = (w->in_c + most - 1) / most;
+    b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
+    b->pixels = mt_min(SUM_BYTES / 4 / b->columns, pixels);
+    b->rows = mt_min(BLOCK_BYTES / row_bytes(b->columns), w->out_c);
+    b->sums = scratch;
+    b->terms = (mt_term_t *)(b->sums + b->pixels * b->columns);
+    b->weights = (int8_t *)(b->terms + b->rows);
+    b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
+    return (uint32_t)(4 * b->pixels * b->columns + b->rows * row_bytes(b->columns));
+}
+
+uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w) {
+    backward_blocks_t b;
+    return backward_blocks(w, NULL, &b);
+}
+
+uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
+    int32_t rows = (w->kernel_h + w->stride_h - 1) / w->stride_h, columns = (w->kernel_w + w->stride_w - 1) / w->stride_w;
+    return (uint32_t)(rows * columns * w->out_c);
+}
+
+// Terms of output channels [at, at + n) of q: gradients with the weights' scales folded in. |q| * multiplier < 2^(fold_shift + 15).
+static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const int16_t *multipliers, int fold_shift, int32_t pitch, mt_term_t *terms) {
+    const int32_t half = 1 << (fold_shift - 1);
+    const mt_term_t *first = terms;
+    for (int32_t o = 0, offset = 0; o < n; o++, offset += pitch) {
+        int32_t v = mt_gradient_at(q, at + o);
+        if (v) {
+            terms->factor = (v * multipliers[o] + half) >> fold_shift;
+            terms->offset = offset;
+            terms++;
+        }
+    }
+    return (int32_t)(terms - first);
+}
+
+// Adds what rows [o, o + n) of tap (ky, kx) give to `count` pixels from `pixel` on.
+static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t *b, weight_rows_t rows, int32_t o, int32_t n, int32_t ky, int32_t kx,
+    int32_t pixel, int32_t count) {
+    const mt_window_t *w = &g->conv->window;
+    int32_t *sums = b->sums, iy = pixel / w->in_w, ix = pixel % w->in_w;
+    for (int32_t i = 0; i < count; i++, sums += b->columns) {
+        int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h), ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
+        if (oy >= 0 && ox >= 0) {
+            int32_t at = (oy * w->out_w + ox) * w->out_c + o;
+            int32_t terms = fold_terms(g->q, at, n, b->multipliers, 15 - g->fold_extra, rows.pitch, b->terms);
+            mt_add_rows(sums, rows.rows, rows.pitch, b->columns, b->terms, terms);
+        }
+        if (++ix == w->in_w) {
+            ix = 0;
+            iy++;
+        }
+    }
+}
+
+// One pixel alone takes the weights from where they are; the memory of their copies holds more terms.
+static void leave_in_place(const mt_window_t *w, backward_blocks_t *b) {
+    b->rows = mt_min(b->rows * row_bytes(b->columns) / row_bytes(0), w->out_c);
+    b->multipliers = (int16_t *)(b->terms + b->rows);
+    b->weights = NULL;
+}
+
+// Sums of `n` input channels from `from` on, of `count` pixels.
+static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t from, int32_t n, int32_t pixel, int32_t count) {
+    const mt_conv_t *c = g->conv;
+    const mt_weights_t *w = &c->weights;
+    memset(b->sums, 0, (size_t)(4 * count * b->columns));
+    for (int32_t tap = 0; tap < w->taps; tap++) {
+        for (int32_t o = 0; o < c->window.out_c; o += b->rows) {
+            int32_t rows = mt_min(b->rows, c->window.out_c - o);
+            weight_rows_t source = {b->weights, b->columns};
+            if (!b->weights) {
+                source = (weight_rows_t) {mt_weights_row(w, o, tap, 1, (int8_t *)b->terms) + from, w->taps * w->in_c};
+            } else {
+                mt_weights_copy(w, o, rows, tap, from, n, b->weights, b->columns);
+            }
+            for (int32_t j = 0; j < rows; j++) {
+                b->multipliers[j] = mt_fold_multiplier(c->channels.scale[o + j], c->channels.scale_exponent);
+            }
+            add_tap(g, b, source, o, rows, tap / c->window.kernel_w, tap % c->window.kernel_w, pixel, count);
+        }
+    }
+}
+
+// The same where few gradients are zero: of all output channels at once, whose weights are widened for four input channels after the other.
+#define DENSE_COLUMNS 8 // input channels that are stored at once
+#define DENSE_SAMPLES 256
+
+typedef struct {
+    int32_t depth, pixels; // depth: output channels, rounded up
+    int32_t *panel; // [depth][4]
+    int32_t *sums; // [pixels][DENSE_COLUMNS]
+    int16_t *factors; // [pixels][depth]
+} dense_blocks_t;
+
+// In the memory of the blocks above. Returns whether that is enough.
+static bool dense_blocks(const mt_window_t *w, void *scratch, uint32_t bytes, dense_blocks_t *d) {
+    d->depth = (int32_t)mt_align((uint32_t)w->out_c, 8);
+    int32_t rest = (int32_t)bytes - 16 * d->depth, pixels = w->in_h * w->in_w, most = rest / (2 * d->depth + 4 * DENSE_COLUMNS);
+    if (rest < 0 || most < 4) {
+        return false;
+    }
+    int32_t parts = (pixels + most - 1) / most;
+    d->pixels = (pixels + parts - 1) / parts;
+    d->panel = scratch;
+    d->sums = d->panel + 4 * d->depth;
+    d->factors = (int16_t *)(d->sums + d->pixels * DENSE_COLUMNS);
+    return true;
+}
+
+// Whether three of four gradients are not zero, as far as some of them tell.
+static bool is_dense(mt_gradient_t q, int32_t n) {
+    int32_t step = n / DENSE_SAMPLES | 1, seen = 0, zeros = 0;
+    for (int32_t i = 0; i < n; i += step, seen++) {
+        zeros += !mt_gradient_at(q, i);
+    }
+    return 4 * zeros < seen;
+}
+
+static void fold_pixels(const mt_conv_gradient_t *g, const dense_blocks_t *d, int32_t pixel, int32_t count) {
+    const mt_channels_t *ch = &g->conv->channels;
+    const int32_t out_c = g->conv->window.out_c, fold_shift = 15 - g->fold_extra, half = 1 << (fold_shift - 1);
+    for (int32_t o = 0; o < d->depth; o++) {
+        int16_t *to = d->factors + o;
+        int32_t at = pixel * out_c + o, multiplier = o < out_c ? mt_fold_multiplier(ch->scale[o], ch->scale_exponent) : 0;
+        for (int32_t i = 0; i < count; i++, at += out_c, to += d->depth) {
+            *to = (int16_t)(multiplier ? (mt_gradient_at(g->q, at) * multiplier + half) >> fold_shift : 0);
+        }
+    }
+}
+
+// Weights of input channels [from, from + 4), widened.
+static MT_HOT void widen_weights(const mt_weights_t *w, int32_t out_c, int32_t from, const dense_blocks_t *d) {
+    bool mixed = mt_weights_are_mixed(w);
+    const int8_t *row = (mixed || !w->trained ? w->frozen : w->trained) + from;
+    int32_t *to = d->panel, *end = to + 4 * out_c;
+    for (; to < end; to += 4, row += w->in_c) {
+        int32_t word = *(const int32_t *)(const void *)row;
+        to[0] = (int8_t)word;
+        to[1] = (int8_t)(word >> 8);
+        to[2] = (int8_t)(word >> 16);
+        to[3] = word >> 24;
+    }
+    memset(to, 0, (size_t)(d->depth - out_c) * 16);
+    for (int32_t i = 0; mixed && i < w->count; i++) {
+        int32_t column = mt_weights_channel(w, i) - from;
+        for (int32_t o = 0; column >= 0 && column < 4 && o < out_c; o++) {
+            d->panel[4 * o + column] = w->trained[o * w->count + i];
+        }
+    }
+}
+
+static void backward_dense(const mt_conv_gradient_t *g, const dense_blocks_t *d, mt_gradient_out_t *out) {
+    const mt_window_t *w = &g->conv->window;
+    int32_t pixels = w->in_h * w->in_w;
+    for (int32_t pixel = 0; pixel < pixels; pixel += d->pixels) {
+        int32_t count = mt_min(d->pixels, pixels - pixel);
+        fold_pixels(g, d, pixel, count);
+        for (int32_t from = 0; from < w->in_c; from += DENSE_COLUMNS) {
+            int32_t n = mt_min(DENSE_COLUMNS, w->in_c - from);
+            for (int32_t j = 0; j < n; j += 4) {
+                widen_weights(&g->conv->weights, w->out_c, from + j, d);
+                mt_multiply_panel(d->factors, d->panel, d->depth, count, d->sums + j, DENSE_COLUMNS);
+            }
+            for (int32_t i = 0; i < count; i++) {
+                mt_gradient_store(out, d->sums + i * DENSE_COLUMNS, (size_t)((pixel + i) * w->in_c + from), (size_t)n);
+            }
+        }
+    }
+}
+
+// Whether all pixels have one and the same gradient, as a mean over them leaves it.
+static bool pixels_are_alike(const mt_window_t *w, mt_gradient_t q) {
+    size_t pixel = (size_t)w->out_c * (q.wide ? 2 : 1), rest = (size_t)(w->out_h * w->out_w - 1) * pixel;
+    return mt_is_pointwise(w) && !memcmp(q.data, (const uint8_t *)q.data + pixel, rest);
+}
+
+void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
+    const mt_conv_gradient_t *g = context;
+    const mt_window_t *w = &g->conv->window;
+    const mt_weights_t *weights = &g->conv->weights;
+    backward_blocks_t b;
+    dense_blocks_t d;
+    uint32_t bytes = backward_blocks(w, g->scratch, &b);
+    int32_t pixels = w->in_h * w->in_w;
+    bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
+    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && is_dense(g->q, pixels * w->out_c) && dense_blocks(w, g->scratch, bytes, &d)) {
+        backward_dense(g, &d, out);
+        return;
+    }
+    if ((alike || pixels == 1) && w->in_c % b.columns == 0 && !mt_weights_are_mixed(weights)) {
+        leave_in_place(w, &b);
+    }
+    for (int32_t from = 0; from < w->in_c; from += b.columns) {
+        int32_t n = mt_min(b.columns, w->in_c - from);
+        for (int32_t pixel = 0, count; pixel < pixels; pixel += count) {
+            count = alike ? pixels : mt_min(b.pixels, pixels - pixel);
+            sum_pixels(g, &b, from, n, pixel, alike ? 1 : count);
+            for (int32_t i = 0; i < count; i++) {
+                mt_gradient_store(out, b.sums + (alike ? 0 : i * b.columns), (size_t)((pixel + i) * w->in_c + from), (size_t)n);
+            }
+        }
+    }
+}
