@@ -1,11 +1,19 @@
 // One channel of an activation as a plane of words that hold two columns each, `half` windows apart: x[i] + (x[i + apart] << 16). A weight times
 // such a word is two products, for outputs `half` columns apart, whatever the width of the kernel and the stride; and a word times a word with its
-// columns swapped holds the sum of both columns' products in its upper half. Where they pay see panel.h. Two products fit a lane of 16 bits, as one
+// columns swapped holds the sum of both columns' products in its upper half. Two products fit a lane of 16 bits, as one
 // operand (weights, gradients) keeps to [-127, 127].
 #ifndef MT_PLANE_H
 #define MT_PLANE_H
 
 #include <stdint.h>
+
+#ifndef MT_PLANES // whether they pay
+#if defined(__ARM_ARCH_6M__)
+#define MT_PLANES 1
+#else
+#define MT_PLANES 0
+#endif
+#endif
 
 typedef struct { // rows of pixels -> rows of a plane
     const int8_t *low, *high; // what goes to the lower and the upper halves of the first word

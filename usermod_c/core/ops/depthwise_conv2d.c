@@ -1,6 +1,6 @@
-#include "../arch/panel.h"
+#include "../arch/plane.h"
 
-#if MT_PANELS && defined(__GNUC__) && !defined(__clang__)
+#if MT_PLANES && defined(__GNUC__) && !defined(__clang__)
 #pragma GCC optimize("Os") // usual shapes are depthwise_packed.c's
 #endif
 
@@ -154,7 +154,7 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
     block_t b = {.start = scratch};
     b.ring = (int8_t *)(b.start + block * d->multiplier);
     const int8_t *kernel = whole_kernel(d, (int8_t *)scratch + mt_depthwise_forward_scratch(w, false));
-    if (MT_PANELS && mt_depthwise_packed_forward(d, kernel, x, y, scratch)) {
+    if (MT_PLANES && mt_depthwise_packed_forward(d, kernel, x, y, scratch)) {
         return;
     }
     for (; b.from < w->in_c; b.from += block) {
@@ -211,7 +211,7 @@ static void gradient_of_pixel(const mt_depthwise_gradient_t *g, int32_t iy, int3
     }
 }
 
-#if !MT_PANELS
+#if !MT_PLANES
 MT_HOT
 #endif
 void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
@@ -221,7 +221,7 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     int32_t block = gradient_block(w), *sums = g->scratch, *acc = sums + block * d->multiplier;
     int16_t *multipliers = (int16_t *)(acc + block);
     const int8_t *kernel = whole_kernel(d, (int8_t *)g->scratch + mt_depthwise_backward_input_scratch(w, false));
-    if (MT_PANELS && mt_depthwise_packed_backward_input(g, kernel, out, g->scratch)) {
+    if (MT_PLANES && mt_depthwise_packed_backward_input(g, kernel, out, g->scratch)) {
         return;
     }
     for (int32_t from = 0; from < w->in_c; from += block) {
@@ -279,7 +279,7 @@ void mt_depthwise_update_weights(const mt_depthwise_t *d, mt_gradient_t q, const
     const mt_window_t *w = &d->window;
     int32_t count = d->weights.count, taps = d->weights.taps;
     mt_planes_t planes;
-    bool packed = MT_PANELS && !q.wide && mt_depthwise_packed_gradient_begin(w, &planes, scratch);
+    bool packed = MT_PLANES && !q.wide && mt_depthwise_packed_gradient_begin(w, &planes, scratch);
     int32_t *gradient = (int32_t *)scratch + mt_depthwise_packed_gradient_scratch(w) / 4;
     int8_t *column = (int8_t *)(gradient + taps), *fraction_column = column + taps; // the channel's weights, which lie apart
     for (int32_t i = 0; i < count; i++) {
