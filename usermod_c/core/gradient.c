@@ -14,7 +14,7 @@
 #define CHUNK 32 // elements that are stored at once
 
 // Everything: gradients of 12 bits, values that saturate, sums that leave 32 bits.
-static MT_HOT void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
+static void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
     const int shift = g->shift;
     const int32_t most = mt_gradient_max((uint32_t)g->bits);
     const int64_t full = (int64_t)(most + 1) << shift;

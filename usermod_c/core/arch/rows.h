@@ -3,6 +3,9 @@
 #ifndef MT_ROWS_H
 #define MT_ROWS_H
 
+#if defined(__ARM_FEATURE_DSP)
+#include "armv7em/dsp.h"
+#endif
 #include "generic/kernels.h"
 
 #ifndef MT_ROWS // whether packed rows and widened weights, below, pay
@@ -37,10 +40,18 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
         int32_t a0 = acc[i], a1 = acc[i + 1], a2 = acc[i + 2], a3 = acc[i + 3];
         for (const mt_term_t *t = terms; t < end; t++) {
             const int8_t *row = rows + t->offset + i;
+#if defined(__ARM_FEATURE_DSP)
+            uint32_t factor = (uint32_t)t->factor, word = mt_load4(row), even = mt_even_bytes(word), odd = mt_odd_bytes(word);
+            a0 = mt_low_low_add(factor, even, a0);
+            a1 = mt_low_low_add(factor, odd, a1);
+            a2 = mt_low_high_add(factor, even, a2);
+            a3 = mt_low_high_add(factor, odd, a3);
+#else
             a0 += t->factor * row[0];
             a1 += t->factor * row[1];
             a2 += t->factor * row[2];
             a3 += t->factor * row[3];
+#endif
         }
         acc[i] = a0;
         acc[i + 1] = a1;
