@@ -25,7 +25,7 @@ SYMBOLS = (
 PREFIXES = {"QEMU_RV32": "riscv64-unknown-elf-", "QEMU_XTENSA": "xtensa-lx106-elf-"}
 # Output sections that are in no image.
 NOTES = re.compile(r"\.(comment|debug|stab|ARM\.attributes|riscv\.attributes|xt)")
-# "  .text.name   0x10001234   0x56 CMakeFiles/.../usermod_c/core/run.c.o"
+# "  .text.name   0x10001234   0x56 CMakeFiles/.../usermod_c/core/forward.c.o"
 MAP_LINE = re.compile(r"^ (?:\.\S+)?\s+0x([0-9a-f]+)\s+0x([0-9a-f]+) (\S+)$")
 
 

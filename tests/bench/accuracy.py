@@ -54,8 +54,8 @@ def main() -> None:
     for name in options.schemes:
         scheme = load_scheme(SCHEMES[name], graph)
         arms = {
-            "int8": IntegerTwin(graph, scheme, task, E.WIDE_HEAD).run,
-            "int8-wide": IntegerTwin(graph, scheme, task, E.WIDE_ALL).run,
+            "int8": IntegerTwin(graph, scheme, task, wide=E.WIDE_HEAD).run,
+            "int8-wide": IntegerTwin(graph, scheme, task, wide=E.WIDE_ALL).run,
             "fp32": FloatTwin(graph, scheme, task, rounded=False).run,
             "fp32-rounded": FloatTwin(graph, scheme, task, rounded=True).run,
         }

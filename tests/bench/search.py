@@ -46,6 +46,7 @@ from microtrain.search.selection import RATIOS, Selection, layers  # noqa: E402
 
 MODEL = "mcunet-5fps"
 LABELS = ("49kb", "99kb")
+ARMS = ("published", "searched", "pointwise")
 MEASURED = HERE / "search.jsonl"
 TRAIN = 700  # of the 1,000 photos; on the other 300 the search measures
 BIASES = (3, 6, 9, 12, 15, 18, 20, 21, 22)  # the published 99kb scheme trains those of 22
@@ -77,7 +78,7 @@ def files(task: Task, folder: Path) -> TrainOptions:
 
 
 def use_recorded(analysis: Analysis) -> None:
-    """Give an analysis the measurements of MEASURED, taken as they are, of all whole seeds.
+    """Give an analysis the measurements of MEASURED, taken as they are.
 
     Not compared with the model image: another version of its format changes its hash alone.
     """
@@ -85,24 +86,18 @@ def use_recorded(analysis: Analysis) -> None:
     print(f"recorded measurements: {header}\n")
     assert header.pop("microtrain_search") == VERSION
     analysis.results = Results(MEASURED, header)
-    analysis.seeds = 1
-    while all(run in analysis.results.accuracy for run in analysis.runs()):
-        analysis.seeds += 1
-    analysis.seeds -= 1
-    assert analysis.seeds, f"{MEASURED} lacks measurements: run with --measure"
 
 
 def print_noise(analysis: Analysis) -> None:
-    """The standard deviation of a run over its seeds, pooled, and what it means for a gain."""
+    """The standard deviation of a run over its seeds, pooled over what has several."""
     known: dict[Selection, list[float]] = {}
-    for run in analysis.runs():
-        known.setdefault(run.selection, []).append(analysis.results.accuracy[run])
-    print(f"{len(analysis.runs())} runs, {analysis.seeds} of each")
-    if analysis.seeds > 1:
-        deviation = np.sqrt(np.mean([np.var(a, ddof=1) for a in known.values()]))
-        error = deviation * np.sqrt(2 / analysis.seeds)
-        print(f"standard deviation of a run over seeds {100 * deviation:.2f} points, standard "
-              f"error of a gain {100 * error:.2f}")  # fmt: skip
+    for run, accuracy in analysis.results.accuracy.items():
+        known.setdefault(run.selection, []).append(accuracy)
+    several = [values for values in known.values() if len(values) > 1]
+    print(f"{len(known)} selections, {len(several)} of them with several seeds")
+    if several:
+        deviation = np.sqrt(np.mean([np.var(values, ddof=1) for values in several]))
+        print(f"standard deviation of a run over its seeds: {100 * deviation:.2f} points")
 
 
 def print_gains(gains: Gains, graph: Graph) -> None:
@@ -165,6 +160,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=MARKS[-1])
     parser.add_argument("--epochs", type=int, nargs="+", default=[EPOCHS])
     parser.add_argument("--seeds", type=int, default=8)
+    parser.add_argument("--labels", nargs="+", default=list(LABELS), choices=LABELS)
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS)
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/search.json")
     options = parser.parse_args()
     if not backbones.available():
@@ -183,7 +180,7 @@ def main() -> None:
         print_noise(analysis)
         print_gains(gains, graph)
         plan = Planner(device, training, folder)
-        for label in LABELS:
+        for label in options.labels:
             published = backbones.published()[MODEL][label]
             needs, _ = plan_scheme(device, training.model, published, new_head=task.classes)
             budget = needs["total_ram_bytes"]
@@ -214,8 +211,8 @@ def main() -> None:
                 schemes[arm] = load_scheme(str(file), graph)
             row["accuracy"] = []
             for epochs in options.epochs if options.seeds else ():
-                for arm, scheme in schemes.items():
-                    rate, results = train(task, graph, scheme, epochs, options.seeds)
+                for arm in options.arms:
+                    rate, results = train(task, graph, schemes[arm], epochs, options.seeds)
                     deviation = np.std(results, ddof=1)
                     print(f"  {arm}, {epochs} epochs, lr 2^{rate}: held-out accuracy "
                           f"{100 * np.mean(results):.2f} % ± {100 * deviation:.2f} (sd of "

@@ -8,18 +8,19 @@
 
 #define IMPROVEMENTS 48 // attempts after each start order; planning stays far below a second on a Cortex-M0+
 
-uint32_t mt_arena_lower_bound(const mt_buffer_t *b, uint32_t count, uint16_t *when) {
+uint32_t mt_arena_lower_bound(const mt_buffer_t *b, uint32_t count, uint16_t from, uint16_t *when) {
     uint32_t most = 0;
-    for (uint32_t i = 0; i < count; i++) { // a maximum starts where some buffer starts
+    for (uint32_t i = 0; i < count; i++) { // a maximum starts where some buffer starts, or at the beginning
+        uint16_t at = b[i].start > from ? b[i].start : from;
         uint32_t sum = 0;
         for (uint32_t j = 0; j < count; j++) {
-            if (b[j].start <= b[i].start && b[i].start <= b[j].end) {
+            if (b[j].start <= at && at <= b[j].end) {
                 sum += b[j].size;
             }
         }
         if (sum > most) {
             most = sum;
-            *when = b[i].start;
+            *when = at;
         }
     }
     return most;

@@ -13,8 +13,8 @@ typedef struct {
     uint16_t next; // next buffer with the same leader
 } mt_buffer_t;
 
-// Largest sum of bytes needed at one time (`*when`): no arena can be smaller.
-uint32_t mt_arena_lower_bound(const mt_buffer_t *buffers, uint32_t count, uint16_t *when);
+// Largest sum of bytes needed at one time (`*when`), at `from` or later: no arena can be smaller.
+uint32_t mt_arena_lower_bound(const mt_buffer_t *buffers, uint32_t count, uint16_t from, uint16_t *when);
 // Where an arena may be split: no buffer lies across one of the `count` offsets `ends`, which rise; the last ends the arena.
 typedef struct {
     const uint32_t *ends;

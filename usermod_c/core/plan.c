@@ -204,10 +204,10 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
         return code;
     }
     uint16_t peak = 0;
-    uint32_t bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
+    uint32_t bound = mt_arena_lower_bound(p.buffers, p.buffer_count, 0, &peak);
     if (scheme->stream && mt_plan_stream(&p, bound, (mt_rows_t *)(base + l.rows))) {
         find_buffers(&p); // it succeeded before
-        bound = mt_arena_lower_bound(p.buffers, p.buffer_count, &peak);
+        bound = mt_arena_lower_bound(p.buffers, p.buffer_count, 0, &peak);
     }
     uint64_t bytes = 0; // of all buffers and states: offsets are 32 bits
     for (uint32_t i = 0; i < p.buffer_count; i++) {

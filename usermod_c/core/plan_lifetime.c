@@ -150,7 +150,7 @@ static void plan_backward(planner_t *p) {
 
 // ---- forward ----
 
-uint32_t mt_forward_scratch(const planner_t *p, uint32_t index) {
+static uint32_t forward_scratch(const planner_t *p, uint32_t index) {
     const mt_op_plan_t *plan = &p->plan->ops[index];
     mt_window_t w = mt_operand_window(p->m, index, plan, p->classes);
     bool mixed = plan->flags & MT_F_COMPACT;
@@ -191,13 +191,18 @@ static uint16_t ends(const planner_t *p, uint32_t i) {
     return mt_forward_time(i < p->plan->stream_ops ? p->plan->stream_ops - 1 : i);
 }
 
+uint32_t mt_stream_scratch(const planner_t *p, uint32_t count) {
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t own = forward_scratch(p, i);
+        most = own > most ? own : most;
+    }
+    return most;
+}
+
 // Scratch of the operators that run row by row, one for all, and what says which rows are there.
 static void plan_stream_buffers(planner_t *p) {
-    uint32_t scratch = 0, n = p->plan->stream_ops;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t own = mt_forward_scratch(p, i);
-        scratch = own > scratch ? own : scratch;
-    }
+    uint32_t n = p->plan->stream_ops, scratch = mt_stream_scratch(p, n);
     p->stream = mt_add_buffer(p, (uint32_t)((n + 1) * sizeof(mt_rows_t)), starts(p, 0), ends(p, 0));
     uint16_t shared = scratch ? mt_add_buffer(p, scratch, starts(p, 0), ends(p, 0)) : MT_NO_BUFFER;
     for (uint32_t i = 0; i < n; i++) {
@@ -223,7 +228,7 @@ static void plan_forward(planner_t *p) {
     for (uint32_t i = 0; i < p->n; i++) {
         const mt_op_t *op = &p->m->ops[i];
         uint16_t now = mt_forward_time(i);
-        uint32_t scratch = i < p->plan->stream_ops ? 0 : mt_forward_scratch(p, i);
+        uint32_t scratch = i < p->plan->stream_ops ? 0 : forward_scratch(p, i);
         if (scratch) {
             p->op_buffers[i].scratch_forward = mt_add_buffer(p, scratch, now, now);
         }

@@ -1,9 +1,10 @@
 // How many of the first operators run row by row, and how many rows of each tensor that takes.
 #include <string.h>
 
-#include "fixed.h"
 #include "planner.h"
 #include "stream.h"
+
+#define MOST_STEPS (1u << 18) // rows times operators that are looked at, so that planning ends soon whatever an image says
 
 // Operators that could: frozen, without a gradient.
 static uint32_t most_operators(const planner_t *p) {
@@ -65,36 +66,26 @@ uint32_t mt_rows_bytes(const planner_t *p, uint16_t tensor, uint32_t rows) {
 
 // Bytes live while the first `count` operators run, besides the input.
 static uint32_t live_bytes(const planner_t *p, uint32_t count) {
-    uint32_t bytes = (uint32_t)((count + 1) * sizeof(mt_rows_t)), scratch = 0;
+    uint32_t bytes = (uint32_t)((count + 1) * sizeof(mt_rows_t)) + mt_stream_scratch(p, count);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t own = mt_forward_scratch(p, i);
-        scratch = own > scratch ? own : scratch;
         bytes += mt_rows_bytes(p, p->m->ops[i].output, p->plan->ops[i].rows);
     }
-    return bytes + scratch;
-}
-
-// Most bytes live from `from` on, in the plan without rows.
-static uint32_t live_after(const planner_t *p, uint16_t from) {
-    uint32_t most = 0;
-    for (uint32_t i = 0; i < p->buffer_count; i++) { // a maximum is where some buffer starts, or at the beginning
-        uint16_t at = p->buffers[i].start > from ? p->buffers[i].start : from;
-        uint32_t live = 0;
-        for (uint32_t j = 0; j < p->buffer_count; j++) {
-            live += p->buffers[j].start <= at && at <= p->buffers[j].end ? p->buffers[j].size : 0;
-        }
-        most = live > most ? live : most;
-    }
-    return most;
+    return bytes;
 }
 
 bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows) {
-    uint32_t best = 0, most = most_operators(p);
+    uint32_t best = 0, most = most_operators(p), steps = 0;
     bool by_rows = false;
     for (uint32_t count = 1; count <= most; count++) {
-        uint32_t after = is_cut(p, count) && count < p->n ? live_after(p, mt_forward_time(count)) : bound;
+        uint16_t when;
+        bool possible = is_cut(p, count) && count < p->n;
+        uint32_t after = possible ? mt_arena_lower_bound(p->buffers, p->buffer_count, mt_forward_time(count), &when) : bound;
         if (after >= bound) {
             continue;
+        }
+        steps += p->m->tensors[p->m->input].h * count;
+        if (steps > MOST_STEPS) {
+            break;
         }
         uint32_t input_rows = count_rows(p, count, rows);
         for (int k = MT_STREAM_OPERATORS; k <= (int)p->scheme->stream; k++) {

@@ -52,10 +52,6 @@ static inline tensor_state_t *mt_root_of(planner_t *p, uint16_t tensor) {
     return &p->tensors[p->tensors[tensor].root];
 }
 
-static inline uint32_t mt_input_count(const mt_op_t *op) {
-    return op->kind == MT_ADD ? 2 : 1;
-}
-
 static inline uint16_t mt_add_buffer(planner_t *p, uint32_t size, uint16_t start, uint16_t end) {
     uint16_t id = (uint16_t)p->buffer_count++;
     p->buffers[id] = (mt_buffer_t) {0, size, start, end, id, MT_NO_BUFFER};
@@ -72,8 +68,8 @@ static inline void mt_extend(planner_t *p, uint16_t buffer, uint16_t end) {
 int mt_plan_scheme(planner_t *p);
 // plan_lifetime.c: every buffer with its life, backward first, because it says what forward must keep.
 void mt_plan_lifetimes(planner_t *p);
-// Scratch bytes of an operator's forward pass.
-uint32_t mt_forward_scratch(const planner_t *p, uint32_t op);
+// Most scratch bytes that the forward pass of one of the first `count` operators takes.
+uint32_t mt_stream_scratch(const planner_t *p, uint32_t count);
 // plan_stream.c: given a plan without rows and its lower bound, finds plan->stream_ops and the rows of their outputs; whether any. `rows` is scratch, one more than operators.
 bool mt_plan_stream(planner_t *p, uint32_t bound, mt_rows_t *rows);
 // Bytes of `rows` rows of a tensor; 0: of all.

@@ -38,7 +38,7 @@ bool mt_stream_next(const mt_stream_t *s, uint32_t op, mt_window_t *w, int32_t *
     if (row == w->out_h) {
         return false;
     }
-    for (uint32_t k = 0; k < (s->model->ops[op].kind == MT_ADD ? 2u : 1u); k++) {
+    for (uint32_t k = 0; k < mt_input_count(&s->model->ops[op]); k++) {
         if (s->rows[mt_stream_source(s, op, k)].end < end) {
             return false;
         }
@@ -55,7 +55,7 @@ uint32_t mt_stream_needed(const mt_stream_t *s, uint32_t entry) {
     int32_t needed = s->rows[entry].end;
     for (uint32_t i = entry; i < s->count; i++) {
         const mt_op_t *op = &s->model->ops[i];
-        if (op->input[0] == tensor || (op->kind == MT_ADD && op->input[1] == tensor)) {
+        if (op->input[0] == tensor || (mt_input_count(op) > 1 && op->input[1] == tensor)) {
             mt_window_t w = mt_operand_window(s->model, i, &s->ops[i], 0);
             int32_t first = s->rows[i + 1].end < w.out_h ? first_row(&w, s->rows[i + 1].end) : w.in_h;
             needed = first < needed ? first : needed;

@@ -5,6 +5,11 @@
 
 #include "ops/conv2d.h"
 
+// Tensors that an operator reads.
+static inline uint32_t mt_input_count(const mt_op_t *op) {
+    return op->kind == MT_ADD ? 2 : 1;
+}
+
 typedef struct { // rows of a tensor that are there: [first, end)
     uint16_t first, end;
 } mt_rows_t;

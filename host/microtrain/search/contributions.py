@@ -27,7 +27,7 @@ _DEFAULTS = TrainOptions(Path(), Path(), 0)
 
 @dataclass(frozen=True)
 class Gains:
-    """Measured gains, in accuracy (0 to 1), means over the seeds. base: the classifier alone."""
+    """Measured gains, in accuracy (0 to 1), means over seeds. base: the classifier alone."""
 
     base: float
     biases: dict[int, float]
@@ -99,11 +99,11 @@ class Analysis:
                 progress(done, len(every))
 
     def gains(self) -> Gains:
-        """The gains, once all runs are done. Raises KeyError before."""
+        """The gains, once all runs are done. Raises KeyError before.
 
-        def mean(selection: Selection) -> float:
-            return self.results.mean(selection, self.seeds)
-
+        Seeds that are known of some selections only count too.
+        """
+        mean = self.results.mean
         base, most = mean(Selection(0)), self.biases[-1]
         return Gains(
             base,

@@ -14,7 +14,8 @@ from microtrain.search.planner import Need
 from microtrain.search.selection import Selection, Share
 
 ROUNDING = 64  # bytes: more than the alignment of a layer's trained tensors can take
-ESTIMATES = 200  # selections tried before the proof begins
+ESTIMATES = 20  # selections tried of a knapsack over estimated bytes
+HALVINGS = 12  # such knapsacks tried before the proof begins
 EXAMINED = 100_000  # selections looked at in the proof
 Plan = Callable[[Selection], Need]
 
@@ -83,15 +84,11 @@ class _Search:
         def alone(k: int, share: Share) -> int:
             return self.single[Selection(k, (share,))] - self.starts[k]
 
-        best = Selection(0)
-        for _, selection in itertools.islice(self._ranked(alone), ESTIMATES):
-            if self.plan(selection).total <= self.budget:
-                best = selection
-                break
+        best = self._estimated(alone)
         # The biases alone may be better than an estimate that never fitted.
         best = max(best, *map(Selection, self.starts), key=self.gains.total)
         bound, plans = self.gains.total(best), 0
-        ranked = self._ranked(lambda k, share: self.state[share])
+        ranked = self._ranked(lambda k, share: self.state[share], self.budget)
         for examined, (gain, selection) in enumerate(ranked):
             if gain <= self.gains.total(best):
                 break
@@ -111,15 +108,36 @@ class _Search:
         gain = self.gains.total(best)
         return Optimum(best, gain, max(bound, gain), self.plan(best))
 
+    def _estimated(self, weight: Callable[[int, Share], int]) -> Selection:
+        """A good selection that fits, from knapsacks over estimated bytes.
+
+        Many shares may need far more than the sum of what each adds alone: of knapsacks with less
+        room than the budget, the largest whose solution fits is found by halving.
+        """
+        best, room = Selection(0), float(self.budget)
+        step = (self.budget - min(self.starts.values())) / 2
+        for _ in range(HALVINGS):
+            ranked = itertools.islice(self._ranked(weight, int(room)), ESTIMATES)
+            fits = next((s for _, s in ranked if self.plan(s).total <= self.budget), None)
+            if fits is not None:
+                best = max(best, fits, key=self.gains.total)
+            if fits is not None and room == self.budget:
+                break
+            room += step if fits is not None else -step
+            step /= 2
+        return best
+
     def _ranked(
-        self, weight: Callable[[int, Share], int]
+        self, weight: Callable[[int, Share], int], room: int
     ) -> Iterator[tuple[float, Selection]]:
-        """Selections by falling gain whose weights, with that of their biases, fit."""
-        streams = [self._of_biases(k, weight) for k in self.starts]
+        """Selections by falling gain whose weights, with that of their biases, fit `room`."""
+        streams = [
+            self._of_biases(k, weight, room) for k in self.starts if self.starts[k] <= room
+        ]
         return heapq.merge(*streams, key=lambda entry: -entry[0])
 
     def _of_biases(
-        self, k: int, weight: Callable[[int, Share], int]
+        self, k: int, weight: Callable[[int, Share], int], room: int
     ) -> Iterator[tuple[float, Selection]]:
         groups: dict[str, list[Item]] = {}
         for selection, total in self.single.items():
@@ -128,7 +146,7 @@ class _Search:
                 item = Item(share, self.gains.shares[share], weight(k, share))
                 groups.setdefault(share[0], []).append(item)
         ordered = [groups[name] for name in self.names if name in groups]
-        for _, items in best_first(ordered, self.budget - self.starts[k]):
+        for _, items in best_first(ordered, room - self.starts[k]):
             selection = Selection(k, tuple(item.key for item in items))  # type: ignore[misc]
             yield self.gains.total(selection), selection
 

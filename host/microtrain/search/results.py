@@ -66,6 +66,9 @@ class Results:
         with self.path.open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
-    def mean(self, selection: Selection, seeds: int) -> float:
-        """Mean accuracy over the seeds 1 .. seeds. Raises KeyError for a run that is missing."""
-        return sum(self.accuracy[Run(selection, seed)] for seed in range(1, seeds + 1)) / seeds
+    def mean(self, selection: Selection) -> float:
+        """Mean accuracy over all seeds there are. Raises KeyError where there is none."""
+        found = [accuracy for run, accuracy in self.accuracy.items() if run.selection == selection]
+        if not found:
+            raise KeyError(selection)
+        return sum(found) / len(found)
