@@ -79,7 +79,7 @@ def test_a_bench_of_a_tiny_network(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     measured = file.read_text()
     entries = [json.loads(line) for line in measured.splitlines()]
     tests = [entry for entry in entries if entry["part"] == "test"]
-    assert [entry["seed"] for entry in tests] == [*ablation.SEEDS] * len(arms)
+    assert [entry["seed"] for entry in tests] == [0, 1, 2] * len(arms)
     # resumed: nothing is measured again
     monkeypatch.setattr(ablation.Arm, "twin", None)
     bench = ablation.Bench(graph, task(), Runs(file), steps)
