@@ -235,8 +235,9 @@ def main() -> None:
                     rate, known, results = train(task, graph, schemes[arm], epochs, options.seeds)
                     deviation = np.std(results, ddof=1)
                     print(f"  {arm}, {epochs} epochs, lr 2^{rate}: {100 * known:.2f} % of the 300 "
-                          f"seen, held-out accuracy {100 * np.mean(results):.2f} % ± {100 * deviation:.2f} (sd of "
-                          f"{len(results)} seeds)", flush=True)  # fmt: skip
+                          f"seen, held-out accuracy {100 * np.mean(results):.2f} % ± "
+                          f"{100 * deviation:.2f} (sd of {len(results)} seeds)",
+                          flush=True)  # fmt: skip
                     row["accuracy"].append(
                         {"scheme": arm, "epochs": epochs, "lr": 2.0**rate, "seen": known,
                          "accuracy": results}
