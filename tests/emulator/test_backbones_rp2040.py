@@ -21,8 +21,9 @@ from microtrain.link.rom import Rom
 from microtrain.run.inputs import board_scheme
 
 PORTS = ("virtual", "emu:rp2040")
-# Scratch at the end of the block is enough for plain code and for packed words.
-UNTOUCHED = 512
+# Most bytes at the end of the block that a run leaves: scratch is enough for packed words, which
+# the virtual board does not use (tests/engine.py).
+UNTOUCHED = 8 + 4608
 # Model, scheme, bytes in all that a training step may need.
 CASES = [
     ("mcunet-5fps", "49kb", 134 * 1024),
