@@ -1,4 +1,4 @@
-"""Depthwise convolution on the emulated RP2040, in assembly: the same bytes as the library's."""
+"""Depthwise convolution by every processor's kernels: the same bytes as the library's."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import engine as E
+import pytest
 from depthwise_nets import LR, NETS, SEED, STEPS, layers_of
 
 from microtrain import image
-from microtrain.link import Device
-from microtrain.link.emulated import EmulatedRP2040
+from microtrain.link import open_device
+from microtrain.link.ports import EMULATED
 
 # Each case: bytes of the image, of a sample, and what is trained.
 ON_THE_BOARD = """
@@ -36,7 +37,8 @@ for size, sample, layers in {cases}:
 """
 
 
-def test_every_shape_gives_the_library_s_bytes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("port", EMULATED)
+def test_every_shape_gives_the_library_s_bytes(port: str, tmp_path: Path) -> None:
     expected, cases, files = [], [], []
     for net in NETS:
         graph, samples = net.graph(), net.samples()
@@ -53,6 +55,6 @@ def test_every_shape_gives_the_library_s_bytes(tmp_path: Path) -> None:
         cases.append((len(data), samples[0].size, [(op, True, n) for op, n in channels.items()]))
         files += [data, samples.tobytes()]
     code = ON_THE_BOARD.format(cases=cases, seed=SEED, lr=LR, steps=STEPS)
-    with EmulatedRP2040(tmp_path / "board") as board, Device(board.port) as device:
+    with open_device(port, folder=tmp_path / "board") as device:
         device.write("nets.bin", b"".join(files))
         assert device.exec(code, timeout=240).split() == expected

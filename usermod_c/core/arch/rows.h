@@ -3,13 +3,12 @@
 #ifndef MT_ROWS_H
 #define MT_ROWS_H
 
-#if defined(__ARM_FEATURE_DSP)
-#include "armv7em/dsp.h"
-#endif
 #include "generic/kernels.h"
+#include "panel.h"
+#include "plane.h"
 
 #ifndef MT_ROWS // whether packed rows and widened weights, below, pay
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
 #define MT_ROWS 1
 #else
 #define MT_ROWS 0
@@ -20,6 +19,53 @@ typedef struct {
     int32_t factor;
     int32_t offset; // of the row, bytes
 } mt_term_t;
+
+#define MT_COLUMNS 8 // whose sums are kept in registers, term after term
+
+#if defined(__ARM_FEATURE_DSP)
+#include "armv7em/rows.h"
+#else
+static inline void mt_add_columns(int32_t *acc, const int8_t *rows, const mt_term_t *terms, int32_t count) {
+    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
+    for (const mt_term_t *end = terms + count; terms < end; terms++) {
+        const int8_t *x = rows + terms->offset;
+        const int32_t f = terms->factor;
+        s0 += f * x[0];
+        s1 += f * x[1];
+        s2 += f * x[2];
+        s3 += f * x[3];
+        s4 += f * x[4];
+        s5 += f * x[5];
+        s6 += f * x[6];
+        s7 += f * x[7];
+    }
+    acc[0] += s0;
+    acc[1] += s1;
+    acc[2] += s2;
+    acc[3] += s3;
+    acc[4] += s4;
+    acc[5] += s5;
+    acc[6] += s6;
+    acc[7] += s7;
+}
+
+// Columns of `words` packed words, two terms at once.
+static inline void mt_add_packed_columns(int32_t *acc, const int32_t *rows, const mt_term_t *terms, int32_t count, const int32_t words) {
+    uint32_t whole[MT_COLUMNS / 2] = {0};
+    int32_t high[MT_COLUMNS / 2] = {0};
+    for (const mt_term_t *end = terms + count; terms < end; terms += 2) {
+        const int32_t *a = rows + terms[0].offset / 4, *b = rows + terms[1].offset / 4, f = terms[0].factor, g = terms[1].factor;
+        for (int32_t i = 0; i < words; i++) {
+            mt_take_lanes(f * a[i] + g * b[i], &whole[i], &high[i]);
+        }
+    }
+    for (int32_t i = 0; i < words; i++) {
+        int32_t *to = acc + i / 2 * 4 + i % 2;
+        to[0] += (int32_t)(whole[i] - ((uint32_t)high[i] << 16));
+        to[2] += high[i];
+    }
+}
+#endif
 
 // acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it.
 #if defined(__ARM_ARCH_6M__)
@@ -33,25 +79,21 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
     }
 #endif
     (void)pitch;
-    const mt_term_t *end = terms + count;
     int32_t i = 0;
-#if !defined(__SSE2__) && !defined(__ARM_NEON)
+    const mt_term_t *end = terms + count;
+#if defined(__ARM_FEATURE_DSP) || MT_RV32
+    for (; count && i + MT_COLUMNS <= n; i += MT_COLUMNS) {
+        mt_add_columns(acc + i, rows + i, terms, count);
+    }
+#elif !defined(__SSE2__) && !defined(__ARM_NEON)
     for (; count && i + 4 <= n; i += 4) { // four sums in registers
         int32_t a0 = acc[i], a1 = acc[i + 1], a2 = acc[i + 2], a3 = acc[i + 3];
         for (const mt_term_t *t = terms; t < end; t++) {
             const int8_t *row = rows + t->offset + i;
-#if defined(__ARM_FEATURE_DSP)
-            uint32_t factor = (uint32_t)t->factor, word = mt_load4(row), even = mt_even_bytes(word), odd = mt_odd_bytes(word);
-            a0 = mt_low_low_add(factor, even, a0);
-            a1 = mt_low_low_add(factor, odd, a1);
-            a2 = mt_low_high_add(factor, even, a2);
-            a3 = mt_low_high_add(factor, odd, a3);
-#else
             a0 += t->factor * row[0];
             a1 += t->factor * row[1];
             a2 += t->factor * row[2];
             a3 += t->factor * row[3];
-#endif
         }
         acc[i] = a0;
         acc[i + 1] = a1;
@@ -66,16 +108,34 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
 
 // sums[r][0..3] = sum over k of factors[r][k] * panel[k][0..3], for `rows` rows of n factors, a multiple of 8, and sums `pitch` apart: what
 // mt_add_rows does, where few factors are zero and the values of four columns have been widened for all rows.
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP)
 void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch);
 #else
 static inline void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch) {
-    for (; rows > 0; rows--, factors += n, sums += pitch) {
-        sums[0] = sums[1] = sums[2] = sums[3] = 0;
-        for (int32_t k = 0; k < n; k++) {
-            for (int32_t j = 0; j < 4; j++) {
-                sums[j] += factors[k] * panel[4 * k + j];
-            }
+    for (; rows > 0; rows -= 2, factors += n, sums += 2 * pitch) { // two rows at once, the last one perhaps twice
+        const int32_t next = rows > 1 ? n : 0;
+        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
+        const int32_t *values = panel;
+        for (const int16_t *end = factors + n; factors < end; factors++, values += 4) {
+            const int32_t f = factors[0], g = factors[next], a = values[0], b = values[1], c = values[2], d = values[3];
+            s0 += f * a;
+            s1 += f * b;
+            s2 += f * c;
+            s3 += f * d;
+            t0 += g * a;
+            t1 += g * b;
+            t2 += g * c;
+            t3 += g * d;
+        }
+        sums[0] = s0;
+        sums[1] = s1;
+        sums[2] = s2;
+        sums[3] = s3;
+        if (next) {
+            sums[pitch] = t0;
+            sums[pitch + 1] = t1;
+            sums[pitch + 2] = t2;
+            sums[pitch + 3] = t3;
         }
     }
 }
@@ -83,6 +143,13 @@ static inline void mt_multiply_panel(const int16_t *factors, const int32_t *pane
 
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
 static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
+#if defined(__ARM_FEATURE_DSP)
+    for (const int8_t *end = x + n; x < end; x += 4) {
+        uint32_t word = mt_load4(x);
+        words = (int32_t *)mt_store_pair((uint32_t *)words, mt_even_bytes(word), mt_odd_bytes(word));
+    }
+    return;
+#endif
     if (!((uintptr_t)x & 3)) { // the bytes as numbers from 0 to 255, taken apart
         const uint32_t low = 0x00FF00FF, middle = 0x00800080;
         for (const uint32_t *word = (const uint32_t *)(const void *)x, *end = word + n / 4; word < end; word++, words += 2) {
@@ -103,11 +170,11 @@ static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
 void mt_add_packed_rows(int32_t *acc, const int32_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
 #else
 static inline void mt_add_packed_rows(int32_t *acc, const int32_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
-    for (const mt_term_t *end = terms + count; terms < end; terms++) {
-        for (int32_t i = 0; i < n; i++) {
-            int32_t word = rows[terms->offset / 4 + i / 4 * 2 + i % 2], low = (int16_t)word;
-            acc[i] += terms->factor * (i % 4 < 2 ? low : (word - low) / 65536);
-        }
+    for (; n >= MT_COLUMNS; n -= MT_COLUMNS, acc += MT_COLUMNS, rows += MT_COLUMNS / 2) {
+        mt_add_packed_columns(acc, rows, terms, count, MT_COLUMNS / 2);
+    }
+    if (n) {
+        mt_add_packed_columns(acc, rows, terms, count, 2);
     }
 }
 #endif

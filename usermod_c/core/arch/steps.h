@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "finish.h"
+
 enum { // what becomes of sums beyond [low, high]
     MT_STEPS_CLAMP, // they are `below` and `above`
     MT_STEPS_MASK, // below: `below`, and the mask's bit is cleared; above: stop
@@ -36,38 +38,48 @@ bool mt_steps_mask(mt_steps_t *s);
 bool mt_steps_stop(mt_steps_t *s);
 #else
 static inline bool mt_steps(mt_steps_t *s, int kind) {
+    const int32_t step = s->step, multiplier = s->multiplier, offset = s->offset, low = s->low, below = s->below, above = s->above; // not read anew
+    const uint32_t range = (uint32_t)s->high - (uint32_t)low, uncertain = s->uncertain;
+    const int32_t *sums = s->sums, *end = s->row_end;
+    int8_t *out = s->out;
+    uint8_t *mask = s->mask;
+    int32_t rows = s->rows_left;
+    bool stopped = false;
     while (true) {
-        for (; s->sums != s->row_end; s->sums++, s->out += s->step, s->mask += kind == MT_STEPS_MASK ? s->mask_step : 0) {
-            int32_t sum = *s->sums;
-            uint32_t v = (uint32_t)sum * (uint32_t)s->multiplier + (uint32_t)s->offset;
-            if (sum > s->high) {
-                if (kind != MT_STEPS_CLAMP) {
-                    return true;
+        for (; sums != end; sums++, out += step, mask += kind == MT_STEPS_MASK ? s->mask_step : 0) {
+            int32_t sum = *sums;
+            if ((uint32_t)sum - (uint32_t)low <= range) {
+                uint32_t v = (uint32_t)sum * (uint32_t)multiplier + (uint32_t)offset;
+                stopped = v << 8 < uncertain;
+                if (stopped) {
+                    break;
                 }
-                *s->out = (int8_t)s->above;
-            } else if (sum < s->low) {
-                if (kind == MT_STEPS_STOP) {
-                    return true;
-                }
-                *s->out = (int8_t)s->below;
-                if (kind == MT_STEPS_MASK) {
-                    *s->mask &= (uint8_t)~s->mask_bit;
-                }
-            } else {
-                if (v << 8 < s->uncertain) {
-                    return true;
-                }
-                *s->out = (int8_t)(v >> 24);
+                *out = (int8_t)(v >> 24);
+                continue;
+            }
+            stopped = kind == MT_STEPS_STOP || (kind == MT_STEPS_MASK && sum > low);
+            if (stopped) {
+                break;
+            }
+            *out = (int8_t)(sum < low ? below : above);
+            if (kind == MT_STEPS_MASK) {
+                *mask &= (uint8_t)~s->mask_bit;
             }
         }
-        if (!s->rows_left) {
-            return false;
+        if (stopped || !rows) {
+            break;
         }
-        s->rows_left--;
-        s->sums += s->gap / 4;
-        s->out += s->out_gap;
-        s->row_end = s->sums + s->row_bytes / 4;
+        rows--;
+        sums += s->gap / 4;
+        out += s->out_gap;
+        end = sums + s->row_bytes / 4;
     }
+    s->sums = sums;
+    s->row_end = end;
+    s->out = out;
+    s->mask = mask;
+    s->rows_left = rows;
+    return stopped;
 }
 
 static inline bool mt_steps_clamp(mt_steps_t *s) {
@@ -81,6 +93,14 @@ static inline bool mt_steps_mask(mt_steps_t *s) {
 static inline bool mt_steps_stop(mt_steps_t *s) {
     return mt_steps(s, MT_STEPS_STOP);
 }
+#endif
+
+// A way without exceptions for outputs clamped to int8 only and not masked. mt_finish_steps_of: whether a channel with sums of k products can go it, and
+// sets it up in `multiplier`, `offset`, `low` and `high`.
+#if MT_HIGH_PRODUCTS
+bool mt_finish_steps_of(mt_steps_t *s, const mt_finish_t *f, const mt_finish_row_t *row, int32_t k);
+bool mt_finish_steps_once(mt_steps_t *s);
+bool mt_finish_steps_twice(mt_steps_t *s);
 #endif
 
 // Goes past the sum at which the function stopped.

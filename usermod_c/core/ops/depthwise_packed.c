@@ -68,6 +68,13 @@ static void forward_steps(forward_t *f, uint32_t most_sum) {
     const uint32_t far = 1u << 30;
     mt_steps_t *s = &f->target.steps;
     uint32_t start = (uint32_t)mt_abs(f->start);
+#if MT_HIGH_PRODUCTS
+    const mt_finish_row_t row = mt_finish_row(f->start, f->mult, f->shift);
+    if (mt_finish_steps_of(s, &f->finish, &row, (int32_t)(most_sum >> 14))) {
+        f->target.run = f->finish.once ? mt_finish_steps_once : mt_finish_steps_twice;
+        return;
+    }
+#endif
     f->target.run = f->finish.mask ? mt_steps_mask : mt_steps_clamp;
     if (right > 16 && are_steps_flat(f, (int32_t)most_sum)) {
         return;
@@ -230,21 +237,6 @@ static void pack_swapped(const mt_planes_t *p, const int8_t *q, int32_t rows, in
     }
 }
 
-// Of both halves, gradients.
-static int32_t sum_of_words(const int32_t *words, int32_t n) {
-    int32_t sum = 0;
-    for (const int32_t *end = words + n; words < end;) {
-        const int32_t *stop = end - words > 256 ? words + 256 : end; // as many fit into a lane of 16 bits
-        uint32_t whole = 0;
-        while (words < stop) {
-            whole += (uint32_t)*words++;
-        }
-        int32_t low = (int16_t)whole;
-        sum += low + (((int32_t)whole - low) >> 16);
-    }
-    return sum;
-}
-
 bool mt_depthwise_packed_gradient_begin(const mt_window_t *w, mt_planes_t *p, void *scratch) {
     if (w->kernel_w < 2 || !mt_planes_forward(p, w) || w->out_w < p->half) {
         return false;
@@ -264,7 +256,7 @@ void mt_depthwise_packed_gradient(mt_planes_t *p, const mt_window_t *w, const in
         int32_t rows = w->out_h - position < p->band ? w->out_h - position : p->band;
         mt_planes_pack(p, x + i, position, w->in_zero);
         pack_swapped(p, q + position * w->out_w * w->out_c + o, rows, w->out_w, w->out_c);
-        total += sum_of_words(p->sums, rows * p->half);
+        total += mt_plane_sum(p->sums, rows * p->half);
         mt_plane_dot_t dot = {p->plane, p->sums, gradient, rows, p->half, 4 * w->stride_w, 4 * p->pitch * w->stride_h};
         for (int32_t ky = 0; ky < w->kernel_h; ky++, dot.a += p->pitch - w->kernel_w) {
             for (int32_t left = w->kernel_w, n; left; left -= n, dot.a += n, dot.sums += n) {

@@ -81,7 +81,7 @@ MT_COLD bool mt_planes_backward(mt_planes_t *p, const mt_window_t *w) {
 
 static void fill(int32_t *to, int32_t n, int32_t pad) {
     for (int32_t *end = to + n; to < end;) {
-        *to++ = pad * 65537;
+        *to++ = mt_plane_word(pad, pad);
     }
 }
 

@@ -19,8 +19,11 @@
     }
 
 MT_DSP_3(mt_smlad, uint32_t, "smlad") // sum + a.low * b.low + a.high * b.high
-MT_DSP_3(mt_low_low_add, uint32_t, "smlabb") // sum + a.low * b.low
-MT_DSP_3(mt_low_high_add, uint32_t, "smlabt") // sum + a.low * b.high
+MT_DSP_3(mt_smladx, uint32_t, "smladx") // sum + a.low * b.high + a.high * b.low
+MT_DSP_3(mt_smlabb, uint32_t, "smlabb") // sum + a.low * b.low
+MT_DSP_3(mt_smlabt, uint32_t, "smlabt") // sum + a.low * b.high
+MT_DSP_3(mt_smlatb, uint32_t, "smlatb") // sum + a.high * b.low
+MT_DSP_3(mt_smlatt, uint32_t, "smlatt") // sum + a.high * b.high
 MT_DSP_3(mt_top_add, int32_t, "smmla") // sum + floor(a * b / 2^32)
 MT_DSP_3(mt_rounded_top_add, int32_t, "smmlar") // sum + floor((a * b + 2^31) / 2^32)
 MT_DSP_2(mt_low_lanes, "pkhbt %0, %1, %2, lsl #16") // a.low, b.low

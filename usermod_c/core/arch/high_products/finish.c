@@ -1,5 +1,6 @@
 // mt_finish_rows (../finish.h) with the upper half of a product: rounding is an addition to it and a shift, and the zero point is in what is added.
 #include "../finish.h"
+#include "../steps.h"
 
 #if MT_HIGH_PRODUCTS
 
@@ -67,6 +68,45 @@ static void finish_clamped(const mt_finish_t *f, int32_t at, const mt_finish_row
         }
         f->y[at] = (int8_t)v;
     }
+}
+
+static inline bool finish_steps(mt_steps_t *s, const bool once) {
+    const channel_t c = {s->low, s->multiplier, s->offset, s->high};
+    const int32_t step = s->step, gap = s->gap / 4, out_gap = s->out_gap, row = s->row_bytes / 4;
+    const int32_t *sums = s->sums, *end = s->row_end;
+    int8_t *out = s->out;
+    for (int32_t left = s->rows_left; left >= 0; left--, sums += gap, out += out_gap, end = sums + row) {
+        if ((end - sums) & 1) {
+            *out = (int8_t)mt_saturate8(rounded(c, *sums++, once));
+            out += step;
+        }
+        for (; sums < end; sums += 2, out += 2 * step) {
+            int32_t a = sums[0], b = sums[1];
+            out[0] = (int8_t)mt_saturate8(rounded(c, a, once));
+            out[step] = (int8_t)mt_saturate8(rounded(c, b, once));
+        }
+    }
+    return false;
+}
+
+MT_HOT bool mt_finish_steps_once(mt_steps_t *s) {
+    return finish_steps(s, true);
+}
+
+MT_HOT bool mt_finish_steps_twice(mt_steps_t *s) {
+    return finish_steps(s, false);
+}
+
+bool mt_finish_steps_of(mt_steps_t *s, const mt_finish_t *f, const mt_finish_row_t *row, int32_t k) {
+    if (f->mask || f->low + f->zero > INT8_MIN || f->high + f->zero < INT8_MAX || !mt_finish_takes(f->once, row, k)) {
+        return false;
+    }
+    const channel_t c = channel_of(f, row);
+    s->low = c.start;
+    s->multiplier = c.mult;
+    s->offset = c.add;
+    s->high = c.shift;
+    return true;
 }
 
 MT_HOT void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {
