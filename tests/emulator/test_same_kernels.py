@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 
 import engine as E
 import numpy as np
@@ -15,11 +16,11 @@ from schemes import engine_layers, random_layers
 
 from microtrain import image
 from microtrain.fixed_point import Activation
-from microtrain.graph import Graph
+from microtrain.graph import Graph, Rounding
 from microtrain.link import open_device
 from microtrain.link.ports import EMULATED
 
-RANDOM, LONG = 8, 2
+RANDOM, LONG, ROUNDING = 8, 2, 2
 STEPS, SEED, LR = 3, 5, 0.05
 
 ON_THE_BOARD = """
@@ -63,19 +64,42 @@ def long_sums(rng: np.random.Generator, extreme: bool) -> Graph:
     return b.graph
 
 
+def roundings(rng: np.random.Generator, rounding: Rounding) -> Graph:
+    """Accumulators where the fast forms of requantisation end and the exact ones begin, and
+    multipliers that make ties, for every shift."""
+    b = Builder(rng, 4, 4, 4, dead_channels=False)
+    t = b.conv(0, 252, activation=Activation.RANGE)
+    op = b.graph.ops[-1]
+    edges = np.array([1, 2, 4, 8, 64]) * 2**15
+    around = rng.choice(edges, 252) * rng.choice([-1, 1], 252) + rng.integers(-300, 300, 252)
+    halves = (rng.integers(-600, 600, 252) * 2 + 1) * 2 ** rng.integers(1, 12, 252)
+    special = [2**30, 2**30 + 1, 2**31 - 1, 0x60008000, 0x5FFF8000, 0x7FFF8000, 0x40010000]
+    mult = np.append(special, rng.integers(2**30, 2**31, 3))
+    b.graph.ops[-1] = replace(
+        op, rounding=rounding, mult=rng.choice(mult, 252).astype(np.int32),
+        weights=rng.integers(-2, 3, op.weights.shape).astype(np.int8),
+        bias=np.where(rng.random(252) < 0.5, around, halves).astype(np.int32),
+        shift=-(np.arange(252) % 14).astype(np.int8),
+    )  # fmt: skip
+    b.linear(t, 6)
+    return b.graph
+
+
 Case = tuple[int, Graph, dict[int, E.Layer], np.ndarray]
 
 
 def cases() -> list[Case]:
     """(bits of a gradient, network, what is trained, samples)"""
     found = []
-    for seed in range(RANDOM + LONG):
+    for seed in range(RANDOM + LONG + ROUNDING):
         rng = np.random.default_rng(900 + seed)
         extreme = seed % 3 == 2
         if seed < RANDOM:
             graph = random_graph(rng, 6, extreme, largest=20 if seed % 4 == 0 else 8)
-        else:
+        elif seed < RANDOM + LONG:
             graph = long_sums(rng, extreme)
+        else:
+            graph = roundings(rng, Rounding(seed % 2))
         layers = random_layers(rng, graph, len(ReferenceTrainer(graph, {}).ops))
         shape = (STEPS, *graph.tensors[graph.input].shape)
         samples = rng.integers(-128, 128, shape).astype(np.int8)
