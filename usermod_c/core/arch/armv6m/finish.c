@@ -1,6 +1,7 @@
 // mt_finish_rows (finish.h) for Cortex-M0+, 21 cycles an output. A right shift leaves the last bit shifted out in the carry flag, which the addition
 // of the zero point takes along: that rounds half up. Most accumulators fit 17 bits, and two multiplications are enough for them.
 #include "../hot.h"
+#include "registers.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -101,12 +102,7 @@ __asm__(
     ".type mt_finish_rows, %function\n"
     ".thumb_func\n"
     "mt_finish_rows:\n"
-    "    push {r4-r7, lr}\n"
-    "    mov r4, r8\n"
-    "    mov r5, r9\n"
-    "    mov r6, r10\n"
-    "    mov r7, r11\n"
-    "    push {r4-r7}\n"
+    MT_PUSH_REGISTERS
     "    sub sp, #24\n"
     "    str r2, [sp, #0]\n"
     "    ldr r4, [sp, #60]\n" // n
@@ -179,12 +175,7 @@ __asm__(
     "    bx lr\n"
     ".Lend:\n"
     "    add sp, #24\n"
-    "    pop {r4-r7}\n"
-    "    mov r8, r4\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    mov r11, r7\n"
-    "    pop {r4-r7, pc}\n"
+    MT_POP_REGISTERS
     "4:\n"
     "    mt_finish_all once 15\n"
     ".Lwide_once:\n"

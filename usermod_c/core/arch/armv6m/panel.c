@@ -2,6 +2,7 @@
 // goes to that of whole words, and shifted right by 16 to that of the high lanes. The shift rounds down where the low lane is negative, and leaves
 // just that sign in the carry flag, which the addition with carry gives back. In the end the low lanes are the whole words less the high lanes.
 #include "../hot.h"
+#include "registers.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -45,12 +46,7 @@ __asm__(
     ".type mt_panel_rows, %function\n"
     ".thumb_func\n"
     "mt_panel_rows:\n"
-    "    push {r4-r7, lr}\n"
-    "    mov r4, r8\n"
-    "    mov r5, r9\n"
-    "    mov r6, r10\n"
-    "    mov r7, r11\n"
-    "    push {r4-r7}\n"
+    MT_PUSH_REGISTERS
     "    sub sp, #28\n"
     "    str r1, [sp, #0]\n" // panels
     "    mov lr, r0\n"
@@ -116,12 +112,7 @@ __asm__(
     "    beq 7f\n"
     "    b 1b\n"
     "7:  add sp, #28\n"
-    "    pop {r4-r7}\n"
-    "    mov r8, r4\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    mov r11, r7\n"
-    "    pop {r4-r7, pc}\n"
+    MT_POP_REGISTERS
     ".size mt_panel_rows, . - mt_panel_rows\n"
     ".text\n");
 

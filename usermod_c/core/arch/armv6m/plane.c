@@ -1,5 +1,6 @@
 // plane.h for Cortex-M0+.
 #include "../hot.h"
+#include "registers.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -15,20 +16,10 @@ __asm__(
     "    .type \\name, %function\n"
     "    .thumb_func\n"
     "\\name:\n"
-    "    push {r4-r7, lr}\n"
-    "    mov r4, r8\n"
-    "    mov r5, r9\n"
-    "    mov r6, r10\n"
-    "    mov r7, r11\n"
-    "    push {r4-r7}\n"
+    MT_PUSH_REGISTERS
     ".endm\n"
     ".macro mt_plane_end\n"
-    "    pop {r4-r7}\n"
-    "    mov r8, r4\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    mov r11, r7\n"
-    "    pop {r4-r7, pc}\n"
+    MT_POP_REGISTERS
     ".endm\n"
     ".section " MT_HOT_SECTION ", \"ax\", %progbits\n");
 

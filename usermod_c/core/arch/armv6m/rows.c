@@ -1,5 +1,6 @@
 // Sums of rows (rows.h) for Cortex-M0+, four columns at a time, their sums in registers.
 #include "../hot.h"
+#include "registers.h"
 
 #if defined(__ARM_ARCH_6M__)
 
@@ -119,12 +120,7 @@ __asm__(
     ".type mt_add_packed_rows, %function\n"
     ".thumb_func\n"
     "mt_add_packed_rows:\n"
-    "    push {r4-r7, lr}\n"
-    "    mov r4, r8\n"
-    "    mov r5, r9\n"
-    "    mov r6, r10\n"
-    "    mov r7, r11\n"
-    "    push {r4-r7}\n"
+    MT_PUSH_REGISTERS
     "    ldr r4, [sp, #36]\n" // count
     "    lsls r5, r4, #3\n"
     "    beq 4f\n"
@@ -180,12 +176,8 @@ __asm__(
     "    cmp r0, r1\n"
     "    bne 1b\n"
     "    add sp, #16\n"
-    "4:  pop {r4-r7}\n"
-    "    mov r8, r4\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    mov r11, r7\n"
-    "    pop {r4-r7, pc}\n"
+    "4:\n"
+    MT_POP_REGISTERS
     ".size mt_add_packed_rows, . - mt_add_packed_rows\n"
     ".text\n");
 
@@ -217,12 +209,7 @@ __asm__(
     ".type mt_multiply_panel, %function\n"
     ".thumb_func\n"
     "mt_multiply_panel:\n"
-    "    push {r4-r7, lr}\n"
-    "    mov r4, r8\n"
-    "    mov r5, r9\n"
-    "    mov r6, r10\n"
-    "    mov r7, r11\n"
-    "    push {r4-r7}\n"
+    MT_PUSH_REGISTERS
     "    mov lr, r1\n"
     "    lsls r4, r2, #1\n"
     "    movs r5, r3\n"
@@ -259,12 +246,7 @@ __asm__(
     "    str r3, [sp, #4]\n"
     "    bne 1b\n"
     "    add sp, #16\n"
-    "    pop {r4-r7}\n"
-    "    mov r8, r4\n"
-    "    mov r9, r5\n"
-    "    mov r10, r6\n"
-    "    mov r11, r7\n"
-    "    pop {r4-r7, pc}\n"
+    MT_POP_REGISTERS
     ".size mt_multiply_panel, . - mt_multiply_panel\n"
     ".text\n");
 

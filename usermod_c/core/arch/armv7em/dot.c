@@ -1,4 +1,4 @@
-// mt_dot4 (../generic/kernels.h) with a loop that needs all registers, as compilers would not have it.
+// mt_dot4_fours (kernels.h): a loop that needs all registers, as compilers would not have it.
 #if defined(__ARM_FEATURE_DSP)
 
 #include "../hot.h"
@@ -7,9 +7,6 @@
 #ifndef MT_HOT_SECTION
 #define MT_HOT_SECTION ".text.mt_dot4_fours"
 #endif
-
-// For n > 0, a multiple of four.
-void mt_dot4_fours(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]);
 
 // r0 x, r2 its end, r4-r7 weights, r8-r11 sums, r3 r12 even and odd values of x, r1 lr those of a row.
 __asm__(
@@ -47,17 +44,5 @@ __asm__(
     ".size mt_dot4_fours, . - mt_dot4_fours\n"
     ".purgem mt_row\n"
     ".text\n");
-
-void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]) {
-    int32_t fours = n & ~3;
-    if (fours) {
-        mt_dot4_fours(x, w, fours, acc);
-    }
-    for (int32_t j = 0; j < 4; j++) {
-        for (int32_t i = fours; i < n; i++) {
-            acc[j] += x[i] * w[j][i];
-        }
-    }
-}
 
 #endif

@@ -18,6 +18,6 @@ static inline int32_t mt_dot(const int8_t *x, const int8_t *w, int32_t n) {
 }
 
 #define MT_DOT4 1
-void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]);
+void mt_dot4_fours(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]); // n > 0, a multiple of 4
 
 #endif // MT_ARMV7EM_KERNELS_H

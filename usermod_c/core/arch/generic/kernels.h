@@ -6,7 +6,9 @@
 
 #define MT_RESTRICT __restrict
 
-#ifndef MT_DOT4
+#ifdef MT_DOT4
+void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]);
+#else
 // acc[j] += sum of x[i] * w[j][i], four weight rows against one input row.
 static inline void mt_dot4(const int8_t *MT_RESTRICT x, const int8_t *const w[4], int32_t n, int32_t acc[4]) {
     const int8_t *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];

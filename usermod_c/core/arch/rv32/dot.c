@@ -1,4 +1,4 @@
-// mt_dot4 (../generic/kernels.h) with a loop that needs more registers than compilers leave it.
+// mt_dot4_fours (kernels.h): a loop that needs more registers than compilers leave it.
 #include "../hot.h"
 #include "../kernels.h"
 
@@ -7,9 +7,6 @@
 #ifndef MT_HOT_SECTION
 #define MT_HOT_SECTION ".text.mt_dot4_fours"
 #endif
-
-// For n > 0, a multiple of four.
-void mt_dot4_fours(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]);
 
 // a0 x, a2 its end, a4-a7 weights, s0-s3 sums, t0-t3 values of x.
 __asm__(
@@ -70,17 +67,5 @@ __asm__(
     ".size mt_dot4_fours, . - mt_dot4_fours\n"
     ".purgem mt_row\n"
     ".text\n");
-
-void mt_dot4(const int8_t *x, const int8_t *const w[4], int32_t n, int32_t acc[4]) {
-    int32_t fours = n & ~3;
-    if (fours) {
-        mt_dot4_fours(x, w, fours, acc);
-    }
-    for (int32_t j = 0; j < 4; j++) {
-        for (int32_t i = fours; i < n; i++) {
-            acc[j] += x[i] * w[j][i];
-        }
-    }
-}
 
 #endif
