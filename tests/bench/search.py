@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +122,6 @@ def published_selection(label: str) -> Selection:
     )
 
 
-def dearer(gains: Gains, cost: float) -> Gains:
-    """The gains less what a share has to bring at least: it favours few large ones."""
-    return replace(gains, shares={share: gain - cost for share, gain in gains.shares.items()})
-
-
 def compare_searches(
     gains: Gains, names: list[str], plan: Planner, found: Optimum, budget: int, samples: int
 ) -> list[dict[str, Any]]:
@@ -223,10 +218,10 @@ def main() -> None:
             arms = list(options.arms)
             for cost in options.costs:
                 arms.append(arm := f"searched at {cost:g} points a share")
-                fewer = optimum(dearer(gains, cost / 100), layers(graph), plan, budget)
+                fewer = optimum(gains.less(cost / 100), layers(graph), plan, budget)
                 print(f"  {arm}: {text(fewer.selection)}: {fewer.need.total:,} bytes, "
                       f"{100 * gains.total(fewer.selection):+.2f} points", flush=True)  # fmt: skip
-                file = folder / "dearer.json"
+                file = folder / "fewer.json"
                 file.write_text(json.dumps(fewer.selection.scheme(graph, arm)))
                 schemes[arm] = load_scheme(str(file), graph)
             row["accuracy"] = []

@@ -305,6 +305,9 @@ def test_gains_are_differences_of_means(options: TrainOptions, tmp_path: Path) -
     assert gains.base == pytest.approx(0.005)
     assert gains.biases == pytest.approx({0: 0, 1: 0.02, 3: 0.04})
     assert list(gains.shares.values()) == pytest.approx([0.02 * n for n in range(1, 11)])
+    less = gains.less(0.05)
+    assert list(less.shares.values()) == pytest.approx([0.02 * n - 0.05 for n in range(1, 11)])
+    assert (less.base, less.biases) == (gains.base, gains.biases)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +344,11 @@ def test_the_command(files: Path, tmp_path: Path) -> None:
     assert found["random"]["gain"] <= found["evolution"]["gain"] <= found["gain"]
     assert found["proven"] and found["total_ram_bytes"] <= 4200
     assert f"{found['total_ram_bytes']:,} bytes" in text.stdout
+    dear = json.loads(run_cli(*arguments, "--share-cost", "100", "--json",
+                              folder=tmp_path / "board").stdout)  # fmt: skip
+    assert dear["gain"] in dear["bias_gains"].values()
+    assert dear["bias_gains"] == found["bias_gains"]
+    assert run_cli(*arguments, folder=tmp_path / "board").returncode == 0
     assert json.loads((tmp_path / "s.json").read_text()) == found["scheme"]
     trained = run_cli(
         "train", "--model", str(files / "tiny.mtm"), "--data", str(files / "train.mtd"),

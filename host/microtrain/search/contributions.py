@@ -38,6 +38,11 @@ class Gains:
         shares = sum(self.shares[share] for share in selection.shares)
         return self.biases[selection.biases] + shares
 
+    def less(self, cost: float) -> Gains:
+        """The gains with `cost` taken from that of every share: their best sum has fewer, larger
+        ones. Gains overlap, and of many measured ones the largest are too large by chance."""
+        return replace(self, shares={share: gain - cost for share, gain in self.shares.items()})
+
 
 class Analysis:
     """The runs that an analysis needs, and what of them is known.

@@ -5,7 +5,8 @@
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 128
-#define PANEL_BYTES 6144 // of panels packed at once
+#define LEAST_PANEL_BYTES 1536 // of panels packed at once: as much as the output has, so that small networks stay small
+#define MOST_PANEL_BYTES 6144
 #define PANEL_PIXELS 32 // whose sums are kept at once
 
 static int32_t min32(int32_t a, int32_t b) {
@@ -14,10 +15,6 @@ static int32_t min32(int32_t a, int32_t b) {
 
 static int32_t patch_bytes(const mt_window_t *w) {
     return w->kernel_h * w->kernel_w * w->in_c;
-}
-
-static int32_t patches_at_once(const mt_window_t *w) {
-    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, MAX_PIXELS);
 }
 
 // Bytes from one patch, or row of weights in a buffer, to the next: whole words.
@@ -29,7 +26,14 @@ static int32_t patch_pitch(const mt_window_t *w) {
 static int32_t panels_at_once(const mt_window_t *w) {
     int32_t pixels = w->out_h * w->out_w;
     bool fours = !mt_is_pointwise(w) || w->in_c % 4 == 0;
-    return !fours || pixels < 4 ? 0 : mt_clamp(PANEL_BYTES / (8 * patch_pitch(w)), 1, min32(MAX_PIXELS / 4, (pixels + 3) / 4));
+    int32_t bytes = mt_clamp(pixels * w->out_c, LEAST_PANEL_BYTES, MOST_PANEL_BYTES);
+    return !fours || pixels < 4 ? 0 : mt_clamp(bytes / (8 * patch_pitch(w)), 1, min32(MAX_PIXELS / 4, (pixels + 3) / 4));
+}
+
+// Input patches gathered at once.
+static int32_t patches_at_once(const mt_window_t *w) {
+    int32_t most = 4 * panels_at_once(w);
+    return mt_clamp(COLUMN_BYTES / patch_bytes(w), 4, most > 16 ? most : 16);
 }
 
 // Whether rows of weights are put together, or filled up to words, in a buffer.

@@ -50,6 +50,8 @@ SEED = 0  # of evolution and random search
               help="Measure on the Ray cluster at HOST:PORT; local: Ray on this machine.")
 @click.option("--evolution", type=click.IntRange(1), metavar="SAMPLES",
               help="Say by how much evolution and random search miss the sum found.")
+@click.option("--share-cost", type=click.FloatRange(0), default=0.0, metavar="POINTS",
+              show_default=True, help="What a layer's share must bring before it counts.")
 @click.option("--epochs", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--lr", type=click.FloatRange(0, 1024), help="Learning rate  [default: 0.03]")
 @click.option("--schedule", type=click.Choice(SCHEDULES), default="constant", show_default=True)
@@ -59,7 +61,8 @@ SEED = 0  # of evolution and random search
 @json_option
 def command(
     budget: int, results: Path, out: Path | None, biases: str, seeds: int,
-    jobs: int | None, ray: str | None, evolution: int | None, as_json: bool, **options: object,
+    jobs: int | None, ray: str | None, evolution: int | None, share_cost: float, as_json: bool,
+    **options: object,
 ) -> None:  # fmt: skip
     """Measure what each layer adds to the accuracy, and choose the best sum in --budget.
 
@@ -75,7 +78,8 @@ def command(
     with progress_bar("measure", unit_bytes=False) as progress:
         executor = RayCluster(ray, jobs) if ray else Processes(jobs or 1)
         analysis.measure(executor, progress)
-    gains, graph = analysis.gains(), analysis.graph
+    measured, graph = analysis.gains(), analysis.graph
+    gains = measured.less(share_cost / 100)
     with open_port("virtual") as device, tempfile.TemporaryDirectory() as folder:
         plan = Planner(device, training, Path(folder))
         found = optimum(gains, layers(graph), plan, budget)
@@ -85,9 +89,9 @@ def command(
         if out is not None:
             write_atomically(out, (json.dumps(scheme, indent=1) + "\n").encode())
         if as_json:
-            print_json(_values(gains, found, plan, proxy, scheme, others))
+            print_json(_values(measured, found, plan, proxy, scheme, others))
         else:
-            _print(gains, found, plan, proxy)
+            _print(measured, found, plan, proxy, share_cost)
             for name, other in others.items():
                 _print_other(name, other, found)
 
@@ -138,7 +142,9 @@ def _values(
     }  # fmt: skip
 
 
-def _print(gains: Gains, found: Optimum, plan: Plan, proxy: Selection) -> None:
+def _print(
+    gains: Gains, found: Optimum, plan: Plan, proxy: Selection, share_cost: float
+) -> None:
     click.echo(f"classifier alone: {gains.base:.1%}\n\n  biases of the last   gain in points")
     for k, gain in gains.biases.items():
         if k:
@@ -156,8 +162,9 @@ def _print(gains: Gains, found: Optimum, plan: Plan, proxy: Selection) -> None:
         if found.proven
         else f"not proven: at most {100 * found.bound:+.2f} could fit"
     )
+    less = f" less {share_cost:g} a share" if share_cost else ""
     click.echo(f"\nfound: {_text(found.selection)}: {found.need.total:,} bytes of RAM, "
-               f"{100 * found.gain:+.2f} points if gains add up ({proof})")  # fmt: skip
+               f"{100 * found.gain:+.2f} points{less} if gains add up ({proof})")  # fmt: skip
     click.echo(f"pointwise expansions: {_text(proxy)}: {plan(proxy).total:,} bytes")
 
 
