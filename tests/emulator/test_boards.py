@@ -42,7 +42,7 @@ def test_repl_answers(board: BoardProcess) -> None:
     with Device(board.port) as device:
         for expression in FLOATS:
             assert device.eval(expression), expression
-        assert device.eval("__import__('gc').mem_free()") > 230_000
+        assert device.eval("__import__('gc').mem_free()") > 225_000
         assert device.eval("__import__('os').getcwd()") == "/"
         device.exec("import microtrain, hashlib, binascii, json, struct, deflate, asyncio")
         start = time.monotonic()
