@@ -9,10 +9,6 @@
 #define MOST_PANEL_BYTES 6144
 #define PANEL_PIXELS 32 // whose sums are kept at once
 
-static int32_t min32(int32_t a, int32_t b) {
-    return a < b ? a : b;
-}
-
 static int32_t patch_bytes(const mt_window_t *w) {
     return w->kernel_h * w->kernel_w * w->in_c;
 }
@@ -27,7 +23,7 @@ static int32_t panels_at_once(const mt_window_t *w) {
     int32_t pixels = w->out_h * w->out_w;
     bool fours = !mt_is_pointwise(w) || w->in_c % 4 == 0;
     int32_t bytes = mt_clamp(pixels * w->out_c, LEAST_PANEL_BYTES, MOST_PANEL_BYTES);
-    return !fours || pixels < 4 ? 0 : mt_clamp(bytes / (8 * patch_pitch(w)), 1, min32(MAX_PIXELS / 4, (pixels + 3) / 4));
+    return !fours || pixels < 4 ? 0 : mt_clamp(bytes / (8 * patch_pitch(w)), 1, mt_min(MAX_PIXELS / 4, (pixels + 3) / 4));
 }
 
 // Input patches gathered at once.
@@ -53,7 +49,7 @@ static int32_t packed_bytes(const mt_window_t *w) {
 
 // [panels or vector][four rows of weights][patches]
 uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
-    int32_t patches = mt_is_pointwise(w) ? 0 : min32(patches_at_once(w), w->out_h * w->out_w);
+    int32_t patches = mt_is_pointwise(w) ? 0 : mt_min(patches_at_once(w), w->out_h * w->out_w);
     return (uint32_t)(packed_bytes(w) + (patches + (rows_are_buffered(w, mixed) ? 4 : 0)) * patch_pitch(w));
 }
 
@@ -76,7 +72,7 @@ static inline void copy_few(int8_t *to, const int8_t *from, int32_t n) {
 static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_t *patch) {
     int32_t y0 = p / w->out_w * w->stride_h - w->pad_top, x0 = p % w->out_w * w->stride_w - w->pad_left;
     int32_t row = w->kernel_w * w->in_c;
-    int32_t left = x0 < 0 ? -x0 : 0, right = min32(w->kernel_w, w->in_w - x0);
+    int32_t left = x0 < 0 ? -x0 : 0, right = mt_min(w->kernel_w, w->in_w - x0);
     for (int32_t ky = 0; ky < w->kernel_h; ky++, patch += row) {
         int32_t iy = y0 + ky;
         if (iy < 0 || iy >= w->in_h) {
@@ -139,13 +135,13 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
     const bool mixed = mt_weights_are_mixed(w), filled = packed && k != pitch;
     const int8_t *source = (w->trained ? w->trained : w->frozen) + o * k;
     int32_t moved[4] = {0};
-    rows->count = min32(4, c->window.out_c - o);
+    rows->count = mt_min(4, c->window.out_c - o);
     rows->quick = rows->count == 4;
     if (mixed) {
         mix_rows(w, o, rows->count, row_buffer, pitch, moved);
     }
     for (int32_t j = 0; j < 4; j++) {
-        int32_t row = min32(j, rows->count - 1);
+        int32_t row = mt_min(j, rows->count - 1);
         int8_t *buffer = row_buffer + row * pitch;
         if (filled && !mixed) {
             memcpy(buffer, source + row * k, (size_t)k);
@@ -181,7 +177,7 @@ static void forward_rows(const mt_finish_t f, const rows_t *rows, const int8_t *
 static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_t *panels, int32_t k, int32_t n, int32_t at) {
     int32_t sums[4 * PANEL_PIXELS];
     for (int32_t left; n > 0; n -= left, panels += 2 * k * (left / 4), at += left * f.step) {
-        left = min32(n, PANEL_PIXELS);
+        left = mt_min(n, PANEL_PIXELS);
         int32_t count = (left + 3) / 4;
         mt_panel_rows(rows->weights[0], panels, k, count, sums);
         if (rows->quick && left == 4 * count) {
@@ -206,7 +202,7 @@ static void pack_panels(const int8_t *x, int32_t k, int32_t n, int32_t *panel) {
     for (int32_t i = 0; i < n; i += 4, panel += 2 * k) {
         const int8_t *pixels[4];
         for (int32_t j = 0; j < 4; j++) {
-            pixels[j] = x + min32(i + j, n - 1) * k;
+            pixels[j] = x + mt_min(i + j, n - 1) * k;
         }
         mt_panel_pack(pixels, k, panel);
     }
@@ -216,9 +212,9 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
     const mt_window_t *w = &c->window;
     int32_t pitch = patch_pitch(w), pixels = w->out_h * w->out_w, panels = panels_at_once(w);
     bool pointwise = mt_is_pointwise(w), packed = MT_PANELS && panels, vector = MT_VECTORS && pixels == 1 && may_be_vector(w);
-    int32_t block = pointwise ? MAX_PIXELS : min32(patches_at_once(w), pixels), input_pitch = pointwise ? w->in_c : pitch;
+    int32_t block = pointwise ? MAX_PIXELS : mt_min(patches_at_once(w), pixels), input_pitch = pointwise ? w->in_c : pitch;
     if (packed) {
-        block = min32(block, 4 * panels);
+        block = mt_min(block, 4 * panels);
     }
     if (c->mask) {
         mt_mask_set(c->mask, (size_t)(pixels * w->out_c));
@@ -228,7 +224,7 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
     int8_t *row_buffer = (int8_t *)scratch + packed_bytes(w);
     int8_t *patches = row_buffer + (rows_are_buffered(w, mt_weights_are_mixed(&c->weights)) ? 4 * pitch : 0);
     for (int32_t p = 0, n; p < pixels; p += n) {
-        n = min32(block, pixels - p);
+        n = mt_min(block, pixels - p);
         n = packed && n > 4 ? n & ~3 : n; // the last pixels by themselves
         const int8_t *input = pointwise ? x + p * input_pitch : patches;
         for (int32_t i = 0; !pointwise && i < n; i++) {

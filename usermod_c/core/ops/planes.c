@@ -6,10 +6,6 @@
 
 #define BAND_BYTES 2560 // of a plane and what is computed from it at once
 
-static int32_t min32(int32_t a, int32_t b) {
-    return a < b ? a : b;
-}
-
 static mt_axis_t forward_axis(int32_t in, int32_t out, int32_t kernel, int32_t stride, int32_t pad) {
     return (mt_axis_t) {in, out, out, stride, 1, pad, kernel, {{kernel, 0, 1, 0, out}}};
 }
@@ -59,7 +55,7 @@ static bool lay_out(mt_planes_t *p, int32_t taps) {
     }
     p->band = 0;
     int32_t row = 4 * (p->rows.stride * p->pitch + 2 * p->half);
-    p->band = min32(p->rows.positions, (BAND_BYTES - (int32_t)mt_planes_bytes(p)) / row);
+    p->band = mt_min(p->rows.positions, (BAND_BYTES - (int32_t)mt_planes_bytes(p)) / row);
     return p->band > 0;
 }
 
@@ -108,7 +104,7 @@ void mt_planes_begin(mt_planes_t *p, void *scratch, int32_t pad) {
 
 void mt_planes_pack(const mt_planes_t *p, const int8_t *source, int32_t position, int32_t pad) {
     const mt_axis_t *r = &p->rows, *c = &p->columns;
-    int32_t top = position * r->stride - r->lead, rows = min32(plane_rows(p), (r->positions - position - 1) * r->stride + r->extent), kept = 0;
+    int32_t top = position * r->stride - r->lead, rows = mt_min(plane_rows(p), (r->positions - position - 1) * r->stride + r->extent), kept = 0;
     if (position) {
         kept = r->extent > r->stride ? r->extent - r->stride : 0;
         memmove(p->plane, p->plane + p->band * r->stride * p->pitch, (size_t)(kept * p->pitch) * 4);
@@ -157,7 +153,7 @@ void mt_planes_run(mt_planes_t *p, mt_planes_target_t *t, int32_t channel, int32
     mt_steps_t *s = &t->steps;
     const int32_t row = p->rows.phases * p->columns.target * p->target_step;
     for (int32_t r = 0; r < p->rows.phases; r++) {
-        const int32_t count = min32(p->band, p->rows.phase[r].targets - position);
+        const int32_t count = mt_min(p->band, p->rows.phase[r].targets - position);
         for (int32_t c = 0; c < p->columns.phases && count > 0; c++) {
             mt_correlate_t *correlate = &p->window[r][c].correlate;
             correlate->rows = count;
