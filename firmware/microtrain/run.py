@@ -1,19 +1,20 @@
-# Runs that a host starts over the serial line. Each function prints one JSON object a line.
+# Runs that a host starts over the link. Each function reports events, dicts.
 # `options` are a dict; files are paths on the board.
 
 import json
 import time
 
-from microtrain import checkpoint
+from microtrain import checkpoint, link
 from microtrain.augment import Augment
 from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.optimizer import Optimizer
 from microtrain.trainer import Trainer
 
-VERSION = 3  # of the functions, their options and what they print; the host names the one it knows
+VERSION = 4  # of the functions, their options and events; the host names the one it knows
 PREDICTIONS = 64  # in one line
 _run = None
+_paused = False
 
 
 def call(version, function, options):
@@ -26,28 +27,37 @@ def call(version, function, options):
     globals()[function](options)
 
 
-def sha256(options):
-    """Options: path. Prints its SHA-256, None where there is no file: what need not be sent."""
-    import hashlib
+class Stopped(Exception):
+    """The host wants the run to end."""
 
-    digest, block = hashlib.sha256(), bytearray(4096)
-    view = memoryview(block)
-    try:
-        f = open(options["path"], "rb")
-    except OSError:
-        return _emit("sha256", {"sha256": None})
-    with f:
-        while True:
-            n = f.readinto(block)
-            if not n:
-                break
-            digest.update(view[:n])
-    _emit("sha256", {"sha256": digest.digest().hex()})
+
+def control(request):
+    """A request of the host while a run is under way: stop, pause, resume, lr. Raises Stopped."""
+    global _paused
+    if request.get("stop"):
+        raise Stopped
+    if "lr" in request and _run:
+        _run.trainer.lr = request["lr"]
+    if request.get("pause") and not _paused:
+        _paused = True
+        while _paused:
+            link.current.poll()
+            time.sleep_ms(1)
+    elif request.get("resume"):
+        _paused = False
+
+
+def _poll():
+    if link.current:
+        link.current.poll()
 
 
 def _emit(event, values):
     values["event"] = event
-    print(json.dumps(values))
+    if link.current:
+        link.current.emit(values)
+    else:
+        print(json.dumps(values))
 
 
 def _scheme(text):
@@ -70,7 +80,7 @@ def plan(options):
     """
     model = _model(options)
     rest = tuple(options[k] for k in ("loss", "wide", "gradient_bits", "momentum_bits"))
-    print(model.plan(_scheme(options["scheme"]), *rest).json())
+    link.current.emit_text(model.plan(_scheme(options["scheme"]), *rest).json())
     for scheme in options["others"]:
         total = model.plan(scheme, *rest).info["total_ram_bytes"]
         _emit("other", {"scheme": scheme, "total_ram_bytes": total})
@@ -79,11 +89,9 @@ def plan(options):
 def evaluate(options):
     """Options: model, data, checkpoint, outputs (bool).
 
-    Prints "predictions" events (first, classes), lines of base64 after "=" with the raw outputs
-    where asked, and "done" with samples, classes, bytes per output and samples_per_s.
+    Reports "predictions" (first, classes), sends the raw outputs as bytes where asked, and reports
+    "done" with samples, classes, bytes per output and samples_per_s.
     """
-    from binascii import b2a_base64
-
     model = _model(options)
     if options["checkpoint"]:
         model.restore(options["checkpoint"])
@@ -98,10 +106,11 @@ def evaluate(options):
         seconds += time.ticks_diff(time.ticks_us(), start) / 1000000
         predicted.append(runner.argmax())
         if options["outputs"]:
-            print("=" + str(b2a_base64(runner.output()), "ascii"), end="")
+            link.current.send_bytes(runner.output())
         if len(predicted) == PREDICTIONS or i + 1 == len(data):
             _emit("predictions", {"first": first, "classes": predicted})
             predicted, first = [], i + 1
+        _poll()
     _emit("done", {
         "samples": len(data), "classes": model.classes, "samples_per_s": len(data) / seconds,
         "output_bytes": 4 if runner.logits else 1,
