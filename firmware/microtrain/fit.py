@@ -26,6 +26,10 @@ class Fit:
         if plan["patience"] or plan["keep_best"]:
             self.best = Best(trainer, plan["patience"], plan["keep_best"])
 
+    @property
+    def epochs_left(self):
+        return self.plan["epochs"] - self.done // self.plan["samples"]
+
     def position(self):
         """What read() makes it of again, as JSON has it; beside it the best epoch's state."""
         found = dict(self.plan, done=self.done, epoch_sums=self.meter.sums())

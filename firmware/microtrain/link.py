@@ -142,7 +142,7 @@ class Link:
 
     def send_bytes(self, data):
         """As many messages of bytes as it takes."""
-        view = memoryview(data).cast("B") if hasattr(memoryview, "cast") else memoryview(data)
+        view = memoryview(bytes(data))
         for at in range(0, len(view), self.block):
             self.send(BYTES, view[at : at + self.block])
 

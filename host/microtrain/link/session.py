@@ -82,8 +82,7 @@ class Session:
     block: bytes of a message, at most, where the line wants small ones. window: messages under
     way, at most. ending: see Device.
 
-    `on_event`, a function of (number, event), gets what a run reports. `on_samples` gets the
-    indices that the board asks for. Raises DeviceError, DeviceTimeout, RemoteError; BoardReset
+    `on_samples` gets the indices of samples that the board asks for. Raises DeviceError, DeviceTimeout, RemoteError; BoardReset
     where the board no longer knows of the session.
     """
 
@@ -106,7 +105,7 @@ class Session:
         self._answers: deque[dict[str, Any]] = deque()
         self._pieces: dict[int, bytes] = {}
         self._bytes: deque[bytes] = deque()
-        self.on_event: Callable[[int, dict[str, Any]], object] | None = None
+        self._events: deque[dict[str, Any]] = deque()
         self.on_samples: Callable[[bytes], object] | None = None
         self.next_event = 0
         self._idle = True
@@ -241,8 +240,7 @@ class Session:
             number = int.from_bytes(payload[:4], "little")
             if (whole := self._whole(channel, payload[4:])) and number >= self.next_event:
                 self.next_event = number + 1
-                if self.on_event is not None:
-                    self.on_event(number, json.loads(whole))
+                self._events.append(json.loads(whole))
 
     def _whole(self, channel: int, piece: bytes) -> bytes:
         """The text that ends with this piece, b"" where more follows."""
@@ -307,10 +305,15 @@ class Session:
             self.pump(PING_S)
         return self._bytes.popleft()
 
-    def drain(self) -> Iterator[bytes]:
+    def drain_bytes(self) -> Iterator[bytes]:
         """The messages of bytes that have come."""
         while self._bytes:
             yield self._bytes.popleft()
+
+    def drain_events(self) -> Iterator[dict[str, Any]]:
+        """The events that have come."""
+        while self._events:
+            yield self._events.popleft()
 
     def send_samples(self, data: bytes) -> None:
         """Send a piece of the samples that the board asked for."""

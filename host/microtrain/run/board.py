@@ -31,13 +31,16 @@ def call(
     Ctrl-C ends it between two samples; KeyboardInterrupt is raised once the board has ended.
     Raises RemoteError for an exception on the board, DeviceError for anything else.
     """
+    begin(device, function, options)
+    Follower(device.session, on_event, on_bytes).to_the_end()
+
+
+def begin(device: Device, function: str, options: Mapping[str, Any]) -> None:
+    """Start `microtrain.run.FUNCTION(options)` on the board; a Follower follows it. Raises as
+    call() does."""
     try:
         session = device.session
-        run = Follower(session, on_event, on_bytes)
-        session.request(
-            "call", version=VERSION, function=function, options=dict(options)
-        )
-        run.to_the_end()
+        session.request("call", version=VERSION, function=function, options=dict(options))
     except RemoteError as error:
         if "ImportError" in str(error):
             require_engine(device)
@@ -59,29 +62,27 @@ class Follower:
     ) -> None:
         self._session, self._on_event, self._on_bytes = session, on_event, on_bytes
         self._end: Event | None = None
-        session.on_event = self._take
-
-    def _take(self, number: int, event: Event) -> None:
-        if event["event"] == "end":
-            self._end = event
-        else:
-            self._on_event(event)
 
     def to_the_end(self) -> None:
         """Wait for the end; as call() does."""
         interrupted: KeyboardInterrupt | None = None
         while self._end is None:
             try:
-                self._session.pump(WAIT_S)
-                for data in self._session.drain():
+                for data in self._session.drain_bytes():
                     if self._on_bytes is not None:
                         self._on_bytes(data)
+                for event in self._session.drain_events():
+                    if event.get("event") == "end":
+                        self._end = event
+                        break
+                    self._on_event(event)
+                else:
+                    self._session.pump(WAIT_S)
             except KeyboardInterrupt as error:
                 if interrupted:
                     raise
                 interrupted = error
                 self._session.post("control", stop=True)
-        self._session.on_event = None
         raise_failure(self._end)
         if interrupted:
             raise interrupted

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from microtrain import dataset
-from microtrain.errors import DataError, DeviceError
-from microtrain.link.transport import Device, Progress
-from microtrain.run.board import Event, OnEvent, call, put
+from microtrain.errors import BoardReset, DataError, DeviceError
+from microtrain.link.session import Progress
+from microtrain.link.transport import Device
+from microtrain.run.board import Event, Follower, OnEvent, begin, put
 from microtrain.run.inputs import board_scheme, load_data, load_image
 
 GRADIENT_BITS = (8, 12)
@@ -40,7 +41,8 @@ class TrainOptions:
     scaling; False: SGD on the quantised parameters as they are, as in MCUNetV3's ablation.
     momentum, weight_decay: as in torch.optim.SGD. accumulate: samples whose mean gradient makes
     one update. momentum_bits: 8 or 16 a trained parameter, where one of momentum and accumulate
-    is given; the board takes 16.
+    is given; the board takes 16. autosave: seconds between two checkpoints on the board, from
+    which a run goes on that a reset ended; 0: none.
     """
 
     model: Path
@@ -67,6 +69,7 @@ class TrainOptions:
     momentum_bits: int | None = None
     weight_decay: float | None = None
     accumulate: int | None = None
+    autosave: float = 60.0
 
 
 @dataclass(frozen=True)
@@ -120,42 +123,64 @@ class Training:
             name: value for name in OPTIMIZER if (value := getattr(options, name)) is not None
         }
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
-                     "wide", "gradient_bits", "patience", "keep_best"):  # fmt: skip
+                     "wide", "gradient_bits", "patience", "keep_best", "autosave"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 
-    def run(self, on_event: OnEvent) -> Result:
-        """Train. `on_event` gets every event: step, epoch, eval, best, and at last done.
-
-        Ctrl-C stops the board between two samples; what it has learned is measured and saved all
-        the same. KeyboardInterrupt is raised only where there is nothing to report.
-        """
-        done: Event = {}
-        interrupted = False
-
-        def take(event: Event) -> None:
-            kind = event.pop("event")
-            event = {"event": kind} | event
-            if kind == "done":
-                done.update(event | {"image_sha256": self.image_sha256})
-            else:
-                on_event(event)
-
+    def start(self) -> None:
+        """Begin, and return at once; Follower or attach() follow. Raises DeviceError."""
         self.device.reset()  # what uploading left behind must not lie in the arena's way
+        begin(self.device, "train", self._board_options)
+
+    def run(self, on_event: OnEvent) -> Result:
+        """Train. `on_event` gets every event: step, epoch, eval, best, log, resumed, and at last
+        done.
+
+        A board that is reset goes on from its last checkpoint, to the same bytes. Ctrl-C stops it
+        between two samples; what it has learned is measured and saved all the same.
+        KeyboardInterrupt is raised only where there is nothing to report.
+        """
+        self.start()
+        return follow(self.device, on_event, self.options.save, self.image_sha256)
+
+
+def follow(
+    device: Device, on_event: OnEvent, save: Path | None = None, image_sha256: str | None = None
+) -> Result:
+    """Follow the training that the board runs to its end; as Training.run.
+
+    save: where the checkpoint of the result goes, which the board keeps under the same name.
+    """
+    done: Event = {}
+    interrupted = False
+
+    def take(event: Event) -> None:
+        event = {"event": event.pop("event")} | event
+        if event["event"] == "done":
+            done.update(event | ({"image_sha256": image_sha256} if image_sha256 else {}))
+        else:
+            on_event(event)
+
+    while True:
         try:
-            call(self.device, "train", self._board_options, take)
+            Follower(device.session, take).to_the_end()
+        except BoardReset as error:
+            take({"event": "log", "text": f"{error}; it goes on from its last checkpoint"})
+            device.rejoin()
+            begin(device, "resume", {})
+            continue
         except KeyboardInterrupt:
             interrupted = True
-            call(self.device, "finish", {}, take)
             if not done:
                 raise
-        if not done:
-            raise DeviceError(f"{self.device.port}: the run ended without its last event")
-        if self.options.save:
-            digest = self.device.pull(f"/{self.options.save.name}", self.options.save)
-            if digest != done["checkpoint_sha256"]:
-                raise DeviceError(f"{self.options.save}: not the checkpoint that the run made")
-        on_event(done)
-        return Result(done, interrupted)
+        break
+    if not done:
+        raise DeviceError(f"{device.port}: the run ended without its last event")
+    if save:
+        digest = device.pull(f"/{save.name}", save)
+        if digest != done["checkpoint_sha256"]:
+            raise DeviceError(f"{save}: not the checkpoint that the run made")
+    on_event(done)
+    return Result(done, interrupted)
 
 
 def train(device: Device, options: TrainOptions, on_event: OnEvent) -> Result:
