@@ -148,7 +148,7 @@ natmod-test: $(STOCK) ## what the tests of the native module need
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
-	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c))
+	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c usermod_c/link/*.c))
 ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
 	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
 ENGINE := $(BUILD)/engine/libmicrotrain.so
@@ -164,21 +164,21 @@ define compile_engine
 	@$(CC) $(ENGINE_CFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
 endef
 
-$(BUILD)/engine/fast/%.o: usermod_c/core/%.c Makefile
+$(BUILD)/engine/fast/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
-$(BUILD)/engine/asan/%.o: usermod_c/core/%.c Makefile
+$(BUILD)/engine/asan/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
-$(ENGINE): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.o)
-$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.o)
+$(ENGINE): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.o)
+$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.o)
 $(ENGINE) $(ENGINE_ASAN):
 	@echo "linking $@"
 	@$(CC) -shared $(FLAGS) -o $@.part $^ -lm
 	@mv $@.part $@
 
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.d)
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.d)
 
 .PHONY: engine
 engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and with sanitizers

@@ -1,4 +1,5 @@
-# The board's end of the link to a host: frames over the serial line. Specification: host/README.md.
+# The board's end of the link to a host: frames over the serial line. Specification:
+# host/README.md.
 
 import gc
 import io
@@ -49,6 +50,7 @@ class Link:
         self.run = None  # what the host is told that runs
         self.control = None  # takes the requests that come in a run
         self.take = None  # takes bytes that come in a run
+        self.generation = 0  # of the samples that a host sends (microtrain.remote)
         self.events, self.event = [], 0  # kept for a host that comes back; the next one's number
         self.kept, self.keep = 0, 4 * block  # bytes of them, at most
         self.left = False  # the host said BYE

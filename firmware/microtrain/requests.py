@@ -153,5 +153,6 @@ def _remove_parts(path, but):
     folder, name = path[:at], path[at:] + "."
     for entry in os.ilistdir(folder):
         found = folder + entry[0]
-        if entry[0].startswith(name) and found.endswith(".part") and found != but:
+        digits = entry[0][len(name) : -5]
+        if found == folder + name + digits + ".part" and len(digits) == 8 and found != but:
             os.remove(found)

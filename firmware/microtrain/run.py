@@ -65,6 +65,15 @@ def _emit(event, values):
         print(json.dumps(values))
 
 
+def _data(source):
+    # The data file of that name, or the host's data set that a dict describes.
+    if isinstance(source, dict):
+        from microtrain.remote import Remote
+
+        return Remote(link.current, source)
+    return Dataset(source)
+
+
 def _scheme(text):
     # A name, or JSON with explicit layers.
     return json.loads(text) if text.startswith("{") else text
@@ -100,11 +109,13 @@ def evaluate(options):
     model = _model(options)
     if options["checkpoint"]:
         model.restore(options["checkpoint"])
-    data = Dataset(options["data"])
+    data = _data(options["data"])
     model.check(data)
     runner = model.runner()
     predicted, first, seconds = [], 0, 0.0
-    for i in range(len(data)):
+    order = range(len(data))
+    data.prefetch(order, 0)
+    for i in order:
         data.seek(i)
         start = time.ticks_us()
         runner.forward(data.source)
@@ -130,8 +141,8 @@ class Run:
         self.options = options
         self.trainer = self._trainer(model)
         self.trainer.between = _poll
-        self.data = Dataset(options["data"])
-        self.validation = Dataset(options["val"]) if options["val"] else None
+        self.data = _data(options["data"])
+        self.validation = _data(options["val"]) if options["val"] else None
         self.augment = None
         if options["augment"]:
             self.augment = Augment(seed=self.trainer.seed, **options["augment"])

@@ -127,7 +127,7 @@ class Trainer:
         if data.kind == datasets.CLASS_LABELS:
             if self.loss_name == "mse":
                 raise ValueError('%r has classes: use loss="cross_entropy"' % data)
-            top = max(data.labels) if len(data) else 0
+            top = data.top_label
             if top >= self.model.classes:
                 raise ValueError(
                     "%r has label %d, %s has %d classes: use new_head(classes=%d)"
@@ -147,6 +147,8 @@ class Trainer:
     def _run(self, data, order, start, stop, do, buffer, settings=None):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
         # and Ctrl-C is raised between two samples.
+        if hasattr(data, "prefetch"):
+            data.prefetch(order, start)
         mse, between, due = self.loss_name == "mse", self.between, time.ticks_ms()
         end = time.ticks_add(due, REPORT_MS)
         while start < stop:

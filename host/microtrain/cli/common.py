@@ -57,7 +57,10 @@ def open_port(port: str) -> Device:
     """Open the board that `--port` names. Raises DeviceError."""
     from microtrain.link.ports import open_device
 
-    return open_device(port, folder=board_folder(port))
+    device = open_device(port, folder=board_folder(port))
+    device.on_text = lambda text: click.echo(text, err=True, nl=False)
+    device.on_notice = lambda text: click.echo(text, err=True)
+    return device
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:

@@ -80,7 +80,7 @@ class Session:
 
     name: the port, for messages. on_text: gets what the board's code prints.
     block: bytes of a message, at most, where the line wants small ones. window: messages under
-    way, at most. ending: see Device.
+    way, at most. ending, on_notice: see Device. away: seconds that a lost port may stay away.
 
     `on_samples` gets the indices of samples that the board asks for. Raises DeviceError, DeviceTimeout, RemoteError; BoardReset
     where the board no longer knows of the session.
@@ -95,10 +95,13 @@ class Session:
         block: int = 8192,
         window: int = 32,
         ending: Callable[[], str] | None = None,
+        on_notice: Callable[[str], object] = lambda text: None,
+        away: float = AWAY_S,
     ) -> None:
         self.name, self.line = name, line
+        self._on_notice, self._away = on_notice, away
         self._ending = ending
-        self._limits = block, window
+        self.block, self._most = block, window
         self._splitter = Splitter(on_text)
         self._window = Window(1)
         self._id = secrets.token_hex(4)
@@ -149,8 +152,8 @@ class Session:
         if not board.resumed:
             if before is not None:
                 raise BoardReset(f"{self.name}: the board has forgotten this session")
-            self.block = min(self._limits[0], board.block)
-            self._window = Window(min(self._limits[1], board.window))
+            self.block = min(self.block, board.block)
+            self._window = Window(min(self._most, board.window))
         else:
             self._window.again()
         return board
@@ -172,8 +175,11 @@ class Session:
 
     def _return(self) -> None:
         """The port was lost: open it again."""
+        ended = bool(self._ending and self._ending())
+        if not ended:
+            self._on_notice(f"{self.name} was lost: waiting {self._away:g} s for it to come back")
         try:
-            self.line.reopen(0 if self._ending and self._ending() else AWAY_S)
+            self.line.reopen(0 if ended else self._away)
         except OSError as error:
             reason = self._ending() if self._ending else ""
             raise DeviceError(reason or why_lost(self.name, error)) from error
@@ -280,7 +286,7 @@ class Session:
 
     def send_bytes(self, view: memoryview, progress: Progress | None, start: int) -> None:
         """Send `view` and wait until all has arrived, or an answer comes. start: bytes that were
-        there before, which count as progress."""
+        there before, which count as progress; its end is for the caller to report."""
         at, done, total = 0, 0, start + len(view)
         while (at < len(view) or self._window.unconfirmed) and not self._answers:
             while at < len(view) and self._window.backlog < BACKLOG:
@@ -289,11 +295,11 @@ class Session:
                 at += len(part)
             self.pump(PING_S)
             arrived = start + max(done, at - self._window.unconfirmed * self.block)
-            if progress is not None and arrived > start + done:
+            if progress is not None and start + done < arrived < total:
                 progress(arrived, total)
             done = arrived - start
 
-    def bytes(self, timeout: float = ANSWER_S) -> bytes:
+    def receive_bytes(self, timeout: float = ANSWER_S) -> bytes:
         """The next message of bytes. Raises RemoteError, DeviceTimeout."""
         deadline = time.monotonic() + timeout
         while not self._bytes:
@@ -315,11 +321,9 @@ class Session:
         while self._events:
             yield self._events.popleft()
 
-    def send_samples(self, data: bytes) -> None:
-        """Send a piece of the samples that the board asked for."""
-        view = memoryview(data)
-        for at in range(0, len(view), self.block):
-            self._window.send(Channel.BYTES, bytes(view[at : at + self.block]))
+    def post_bytes(self, data: bytes) -> None:
+        """Send a message of bytes, without waiting for its arrival."""
+        self._window.send(Channel.BYTES, data)
 
     # ---- leaving ----
 

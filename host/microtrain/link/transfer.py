@@ -18,8 +18,7 @@ def put(session: Session, remote: str, data: bytes, progress: Progress | None = 
     offset = session.request(
         "put", path=remote, size=len(data), sha256=digest, timeout=hash_timeout(len(data))
     )["offset"]
-    send(session, memoryview(data)[offset:], progress, offset)
-    session.answer(hash_timeout(len(data)))
+    _send(session, memoryview(data)[offset:], progress, offset)
     return digest
 
 
@@ -28,14 +27,18 @@ def put_rom(
 ) -> None:
     """Write `data`, whole blocks of `block` bytes, to the ROMFS's flash. Raises DeviceError."""
     session.request("rom", offset=offset, size=len(data), block=block)
-    send(session, memoryview(data), progress, 0)
-    session.answer(hash_timeout(len(data)))
+    _send(session, memoryview(data), progress, 0)
 
 
-def send(session: Session, data: memoryview, progress: Progress | None, start: int) -> None:
-    """Send the bytes that a request asked for; `start` were there already."""
+def _send(session: Session, data: memoryview, progress: Progress | None, start: int) -> None:
+    """Send the bytes that a request asked for, of which `start` were there already, and wait for
+    its answer."""
+    total = start + len(data)
     try:
         session.send_bytes(data, progress, start)
+        session.answer(hash_timeout(total))
+        if progress is not None:
+            progress(total, total)
     except KeyboardInterrupt:
         session.post("abort")
         raise
@@ -46,7 +49,7 @@ def get(
 ) -> bytes:
     """Return the content of the file `remote`, of which `begin` is here already.
 
-    Verified by SHA-256. Raises DeviceError; DamagedError where the digest is another one.
+    Verified by SHA-256. Raises DeviceError.
     """
     size = session.request(
         "get", path=remote, offset=len(begin), timeout=hash_timeout(len(begin))
@@ -56,7 +59,7 @@ def get(
     data = bytearray(begin)
     try:
         while len(data) < size:
-            data += session.bytes()
+            data += session.receive_bytes()
             if progress is not None:
                 progress(len(data), size)
         found = session.answer(hash_timeout(0))["sha256"]
@@ -64,5 +67,7 @@ def get(
         session.post("abort")
         raise
     if hashlib.sha256(data).hexdigest() != found:
-        raise DeviceError(f"{session.name}: {remote} arrived damaged ({len(data)} of {size} bytes)")
+        raise DeviceError(
+            f"{session.name}: {remote} arrived damaged ({len(data)} of {size} bytes)"
+        )
     return bytes(data)

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -19,7 +20,7 @@ from microtrain.files import write_atomically
 from microtrain.link.buffered_serial import BufferedSerial
 from microtrain.link.line import Line
 from microtrain.link.port_errors import why_lost, why_not_open
-from microtrain.link.session import Board, Progress, Session
+from microtrain.link.session import AWAY_S, Board, Progress, Session
 from microtrain.link.transfer import get, put, put_rom
 from microtrain.link.usb import has_flow_control
 
@@ -33,10 +34,13 @@ READ_SLICE_S = 0.1
 INTERRUPT_TIMEOUT_S = 10.0
 # No board prints that much in one line; more means the line is not text.
 LINE_MAX = 1 << 20
-# A message where a busy board loses what does not fit its receive buffer (a UART of 256 bytes), and
-# everywhere else; messages under way.
+# Bytes of a message where a busy board loses what does not fit its receive buffer (a UART of 256
+# bytes), and everywhere else; messages under way.
 SERIAL_BLOCK = 192
 BLOCK, WINDOW = 8192, 32
+# A pty that is gone does not come back under its name.
+PTYS = "/dev/pts/"
+PTY_AWAY_S = 1.0
 # How long a board that trains may take to answer a host that comes back: some steps.
 ATTACH_S = 10.0
 # Resets of the board that one transfer outlives.
@@ -54,7 +58,7 @@ class Device:
     attach: do nothing to the board but open its port; attach() or reset() comes next.
 
     `board`: what the board says of itself once it is linked. `on_text` gets what code on the board
-    prints meanwhile.
+    prints meanwhile, `on_notice` what a person should know: that the port is lost and waited for.
 
     Every method raises DeviceTimeout if the board does not answer in time, RemoteError with the
     last line of the board's traceback if its code raised, and DeviceError for anything else.
@@ -72,6 +76,7 @@ class Device:
         self.port = port
         self.board: Board | None = None
         self.on_text: Callable[[str], object] | None = None
+        self.on_notice: Callable[[str], object] | None = None
         self._baudrate = baudrate
         self._session: Session | None = None
         self._ending = ending
@@ -188,16 +193,25 @@ class Device:
 
     def _new_session(self) -> Session:
         self._line = Line(self._serial.port, self._serial.take(), self._open)
-        gentle = not self._transport.is_pty and not has_flow_control(self.port)
+        gentle = not self._is_pty and not has_flow_control(self.port)
         block, window = (SERIAL_BLOCK, 1) if gentle else (BLOCK, WINDOW)
         self._printed = ""
         return Session(
             self.port, self._line, on_text=self._print, block=block, window=window,
-            ending=self._ending,
+            ending=self._ending, on_notice=self._notice,
+            away=PTY_AWAY_S if self.port.startswith(PTYS) else AWAY_S,
         )  # fmt: skip
 
+    @property
+    def _is_pty(self) -> bool:
+        return os.path.realpath(self.port).startswith(PTYS)  # noqa: PTH - of any operating system
+
+    def _notice(self, text: str) -> None:
+        if self.on_notice is not None:
+            self.on_notice(text)
+
     def _open(self) -> serial.Serial:
-        if self._transport.is_pty and not Path(self.port).exists():
+        if self._is_pty and not Path(self.port).exists():
             raise OSError(f"{self.port} is not there")
         return serial.serial_for_url(
             self.port, self._baudrate, timeout=READ_SLICE_S, exclusive=True

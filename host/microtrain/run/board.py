@@ -38,9 +38,16 @@ def call(
 def begin(device: Device, function: str, options: Mapping[str, Any]) -> None:
     """Start `microtrain.run.FUNCTION(options)` on the board; a Follower follows it. Raises as
     call() does."""
+    session_of(device).request(
+        "call", version=VERSION, function=function, options=dict(options)
+    )
+
+
+def session_of(device: Device) -> Session:
+    """The device's session. Raises DeviceError, saying what to do, where the board has no
+    microtrain, or another one than this program works with."""
     try:
-        session = device.session
-        session.request("call", version=VERSION, function=function, options=dict(options))
+        return device.session
     except RemoteError as error:
         if "ImportError" in str(error):
             require_engine(device)
@@ -96,9 +103,9 @@ def put(device: Device, name: str, data: bytes, progress: Progress | None = None
     """
     digest = hashlib.sha256(data).hexdigest()
     remote = f"/{name}"
+    session, timeout = session_of(device), hash_timeout(len(data))
     for path in (f"{MOUNT}/{name}", remote):
-        timeout = hash_timeout(len(data))
-        if device.session.request("sha256", path=path, timeout=timeout)["sha256"] == digest:
+        if session.request("sha256", path=path, timeout=timeout)["sha256"] == digest:
             return path
     device.write(remote, data, progress)
     return remote

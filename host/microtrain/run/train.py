@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from microtrain import dataset
+from microtrain.dataset import Dataset
 from microtrain.errors import BoardReset, DataError, DeviceError
 from microtrain.link.session import Progress
 from microtrain.link.transport import Device
-from microtrain.run.board import Event, Follower, OnEvent, begin, put
+from microtrain.run.board import Event, Follower, OnEvent, begin, put, session_of
 from microtrain.run.inputs import board_scheme, load_data, load_image
+from microtrain.run.samples import SampleServer, describe
 
 GRADIENT_BITS = (8, 12)
 MOMENTUM_BITS = (8, 16)
@@ -42,7 +44,8 @@ class TrainOptions:
     momentum, weight_decay: as in torch.optim.SGD. accumulate: samples whose mean gradient makes
     one update. momentum_bits: 8 or 16 a trained parameter, where one of momentum and accumulate
     is given; the board takes 16. autosave: seconds between two checkpoints on the board, from
-    which a run goes on that a reset ended; 0: none.
+    which a run goes on that a reset ended; 0: none. stream: the data sets stay here, and the board
+    gets each sample when it needs it.
     """
 
     model: Path
@@ -70,6 +73,7 @@ class TrainOptions:
     weight_decay: float | None = None
     accumulate: int | None = None
     autosave: float = 60.0
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,17 +108,26 @@ class Training:
             return put(device, name, data, progress)
 
         data = load_data(options.data, image.graph)
+        self._streamed: list[Dataset] = []
+
+        def offer(data: Dataset, name: str) -> str | dict[str, Any]:
+            if not options.stream:
+                return send(f"{name}.mtd", dataset.to_bytes(data))
+            data.validate()
+            self._streamed.append(data)
+            return describe(data, len(self._streamed) - 1, name)
+
         self.total_steps = options.epochs * len(data)
         self.image_sha256 = hashlib.sha256(image.data).hexdigest()
         self._board_options: dict[str, Any] = {
             "model": send(options.model.name, image.data),
-            "data": send(f"{options.data.stem}.mtd", dataset.to_bytes(data)),
+            "data": offer(data, options.data.stem),
             "val": None, "checkpoint": None, "scheme": scheme,
             "save": f"/{options.save.name}" if options.save else None,
         }  # fmt: skip
         if options.val:
-            content = dataset.to_bytes(load_data(options.val, image.graph))
-            self._board_options["val"] = send(f"{options.val.stem}.mtd", content)
+            validation = load_data(options.val, image.graph)
+            self._board_options["val"] = offer(validation, options.val.stem)
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
@@ -127,9 +140,9 @@ class Training:
             self._board_options[name] = getattr(options, name)
 
     def start(self) -> None:
-        """Begin, and return at once; Follower or attach() follow. Raises DeviceError."""
+        """Begin, and return at once; follow() comes next, now or later. Raises DeviceError."""
         self.device.reset()  # what uploading left behind must not lie in the arena's way
-        begin(self.device, "train", self._board_options)
+        _begin(self.device, "train", self._board_options, self._streamed)
 
     def run(self, on_event: OnEvent) -> Result:
         """Train. `on_event` gets every event: step, epoch, eval, best, log, resumed, and at last
@@ -140,15 +153,30 @@ class Training:
         KeyboardInterrupt is raised only where there is nothing to report.
         """
         self.start()
-        return follow(self.device, on_event, self.options.save, self.image_sha256)
+        return follow(
+            self.device, on_event, self._streamed, self.options.save, self.image_sha256
+        )
+
+
+def _begin(
+    device: Device, function: str, options: Mapping[str, Any], streamed: Sequence[Dataset]
+) -> None:
+    if streamed:
+        SampleServer(session_of(device), streamed)
+    begin(device, function, options)
 
 
 def follow(
-    device: Device, on_event: OnEvent, save: Path | None = None, image_sha256: str | None = None
+    device: Device,
+    on_event: OnEvent,
+    streamed: Sequence[Dataset] = (),
+    save: Path | None = None,
+    image_sha256: str | None = None,
 ) -> Result:
     """Follow the training that the board runs to its end; as Training.run.
 
-    save: where the checkpoint of the result goes, which the board keeps under the same name.
+    streamed: the data sets that the board has not: training, validation. save: where the
+    checkpoint of the result goes, which the board keeps under the same name.
     """
     done: Event = {}
     interrupted = False
@@ -166,7 +194,7 @@ def follow(
         except BoardReset as error:
             take({"event": "log", "text": f"{error}; it goes on from its last checkpoint"})
             device.rejoin()
-            begin(device, "resume", {})
+            _begin(device, "resume", {}, streamed)
             continue
         except KeyboardInterrupt:
             interrupted = True
