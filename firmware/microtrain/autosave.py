@@ -9,8 +9,9 @@ class Autosave:
     never interrupted. The file before it stays as PATH.old, which restore() falls back to.
 
     seconds: at least this long between two saves; a board looks every second, and between two
-    rates of the schedule. extra: of the caller, kept beside it as `trainer.unfinished.extra`: what
-    JSON holds, without floats where it must come back exactly, or a function that returns it.
+    rates of the schedule. Ctrl-C saves at once. extra: of the caller, kept beside it as
+    `trainer.unfinished.extra`: what JSON holds, without floats where it must come back exactly, or
+    a function that returns it.
     """
 
     def __init__(self, path, seconds=60, extra=None):

@@ -86,6 +86,10 @@ class Fit:
                 (on_epoch or print_report)(report)
                 if autosave and self.done < self.total and not (best and best.exhausted):
                     autosave.look(self)
+        except KeyboardInterrupt:
+            if autosave:
+                autosave.save(self)
+            raise
         finally:
             if best:
                 best.restore()

@@ -315,7 +315,7 @@ class Link:
         while True:
             channel = self.message()
             if channel == REQUEST:
-                self._request(json.loads(self.payload))
+                self.request(json.loads(self.payload))
             elif channel is None:
                 quiet = time.ticks_diff(time.ticks_ms(), self.heard)
                 if not self.attached and not self.run and (self.left or quiet > GONE_MS):
@@ -335,7 +335,7 @@ class Link:
             if self.session != session or not self.attached:
                 raise Gone
 
-    def _request(self, request):
+    def request(self, request):
         try:
             answer = self.handle(request) or {}
         except Gone:
@@ -378,8 +378,17 @@ def _rom_bytes():
         return 0
 
 
-def serve():
-    """What the host starts through the raw REPL."""
+def resume():
+    """For main.py: go on with the training that a reset ended, if there is one. A host may attach;
+    without it the interrupt character ends it."""
+    from microtrain import run
+
+    if run.is_unfinished():
+        serve({"do": "call", "version": run.VERSION, "function": "resume", "options": {}})
+
+
+def serve(request=None):
+    """What the host starts through the raw REPL. request: done first, without a host."""
     global current
     from microtrain.requests import Requests
 
@@ -388,7 +397,10 @@ def serve():
     current = Link(8192, 16) if roomy else Link(1024, 4)
     current.handle = Requests(current).handle
     try:
-        micropython.kbd_intr(-1)
+        if request:
+            current.request(request)
+        else:
+            micropython.kbd_intr(-1)
         current.serve()
     finally:
         micropython.kbd_intr(3)

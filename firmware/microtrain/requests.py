@@ -92,7 +92,8 @@ class Requests:
         from microtrain import run
 
         link, session = self.link, self.link.session
-        link.answer({"event": link.event})
+        if link.attached:
+            link.answer({"event": link.event})
         link.run = {"function": request["function"], "ended": False, "event": link.event}
         link.control = self.control
         end = {"event": "end"}

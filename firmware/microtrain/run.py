@@ -262,7 +262,7 @@ class Run:
             trainer.model.save(self.options["save"])
         done = {
             "steps": trainer.steps, "epochs": trainer.epoch,
-            "train_loss": self.train_loss,
+            "train_loss": self.train_loss, "saved": self.options["save"],
             "val_accuracy_before": self.before, "val_accuracy_after": after,
             "total_ram_bytes": trainer.total_ram_bytes,
             "samples_per_s": self.samples / self.seconds if self.seconds else None,
@@ -293,19 +293,30 @@ def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
     new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
     0: only before and after); patience (epochs), keep_best: both measure every epoch; autosave
-    (seconds between two checkpoints that resume() goes on from, 0: none); augment, a dict of Augment's arguments but the seed, which is the trainer's; optimizer, a dict
-    of Optimizer's arguments, without those that the checkpoint decides.
+    (seconds between two checkpoints that resume() goes on from, 0: none); augment, a dict of
+    Augment's arguments but the seed, which is the trainer's; optimizer, a dict of Optimizer's
+    arguments, without those that the checkpoint decides. data, val: paths, or dicts that describe
+    data sets of the host (microtrain.remote).
 
     Reports "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
-    state_bytes) where patience or keep_best is given, and "done". Where the host, or Ctrl-C, ends
-    it, what was learned so far is measured and saved all the same; nothing is reported where
-    training had not begun.
+    state_bytes) where patience or keep_best is given, and "done". Where the host ends it, what was
+    learned so far is measured and saved all the same; nothing is reported where training had not
+    begun. Ctrl-C does the same without autosave; with it resume() goes on.
     """
     for path in RECORD, CHECKPOINT, CHECKPOINT + ".old":
         _remove(path)
     if options["autosave"]:
         _record({"options": options})
     _train(options)
+
+
+def is_unfinished():
+    """Whether resume() has a run to go on with."""
+    try:
+        with open(RECORD) as f:
+            return "done" not in json.load(f)
+    except (OSError, ValueError):
+        return False
 
 
 def resume(_=None):
@@ -336,8 +347,11 @@ def _train(options):
     _run = run = Run(options)
     try:
         run.fit()
-    except (Stopped, KeyboardInterrupt):
+    except Stopped:
         pass
+    except KeyboardInterrupt:
+        if options["autosave"]:
+            raise  # resume() goes on with it
     _run = None
     if run.started:
         run.finish()

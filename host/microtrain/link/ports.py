@@ -69,24 +69,26 @@ def open_device(
     folder: Path | None = None,
     heap: int = 64 << 20,
     reset: bool = True,
+    attach: bool = False,
 ) -> Device:
     """Open the board that `port` names; the caller closes it, which also stops one in software.
 
     port: a serial device, or a board in software, which is started for as long as it is open.
     folder, heap: of a board in software, see start_board. reset: soft-reset a real board first.
+    attach: do nothing to it, Device.attach() comes next.
     Raises DeviceError.
     """
     if port in VIRTUAL or port in EMULATED:
         board = start_board(port, folder, heap=heap)
         try:
-            device = Device(board.port, ending=board.ending)
+            device = Device(board.port, ending=board.ending, attach=attach)
         except BaseException:
             board.close()
             raise
         device.on_close(board.close)
         return device
     check_serial_port(port)
-    return Device(port, reset=reset)
+    return Device(port, reset=reset, attach=attach)
 
 
 def check_serial_port(port: str) -> None:

@@ -82,8 +82,8 @@ class Session:
     block: bytes of a message, at most, where the line wants small ones. window: messages under
     way, at most. ending, on_notice: see Device. away: seconds that a lost port may stay away.
 
-    `on_samples` gets the indices of samples that the board asks for. Raises DeviceError, DeviceTimeout, RemoteError; BoardReset
-    where the board no longer knows of the session.
+    `on_samples` gets the indices of samples that the board asks for. Raises DeviceError,
+    DeviceTimeout, RemoteError; BoardReset where the board no longer knows of the session.
     """
 
     def __init__(
@@ -324,6 +324,14 @@ class Session:
     def post_bytes(self, data: bytes) -> None:
         """Send a message of bytes, without waiting for its arrival."""
         self._window.send(Channel.BYTES, data)
+
+    def flush(self, timeout: float = ANSWER_S) -> None:
+        """Wait until all that was sent has arrived. Raises DeviceTimeout."""
+        deadline = time.monotonic() + timeout
+        while self._window.unconfirmed:
+            if time.monotonic() > deadline:
+                raise DeviceTimeout(f"{self.name}: no acknowledgement within {timeout:g} s")
+            self.pump(PING_S)
 
     # ---- leaving ----
 

@@ -181,15 +181,24 @@ class Device:
                 raise
         return self._session
 
-    def attach(self) -> Session | None:
-        """The session with a board that runs something already and was left by its host; None
-        where there is none."""
-        self._session = self._new_session()
+    def attach(self) -> bool:
+        """Whether the board runs something that a host has left: `session` is then with that, and
+        nothing was interrupted. Otherwise the board is at its raw REPL's prompt."""
+        self._session = session = self._new_session()
         try:
-            self.board = self._session.join(ATTACH_S)
+            self.board = session.join(ATTACH_S)
         except BoardReset:
+            self.rejoin()
+        return self._session is not None
+
+    def detach(self) -> None:
+        """Close the port and leave the board to what it runs."""
+        if self._session is not None:
+            self._session.leave()
             self._session = None
-        return self._session
+        self._line.port.close()
+        self._serial.use(self._line.port)
+        self.close()
 
     def _new_session(self) -> Session:
         self._line = Line(self._serial.port, self._serial.take(), self._open)
@@ -296,9 +305,9 @@ class Device:
 
         What a host started and left to itself with detach() goes on.
         """
-        with contextlib.suppress(DeviceError):
-            self._leave()
         if self._serial.is_open:
+            with contextlib.suppress(DeviceError):
+                self._leave()
             with contextlib.suppress(OSError, serial.SerialException):
                 self._transport.exit_raw_repl()
             with contextlib.suppress(OSError, serial.SerialException):

@@ -70,8 +70,8 @@ class Follower:
         self._session, self._on_event, self._on_bytes = session, on_event, on_bytes
         self._end: Event | None = None
 
-    def to_the_end(self) -> None:
-        """Wait for the end; as call() does."""
+    def to_the_end(self, *, stop: bool = True) -> None:
+        """Wait for the end; as call() does. stop: whether Ctrl-C ends what runs."""
         interrupted: KeyboardInterrupt | None = None
         while self._end is None:
             try:
@@ -86,7 +86,7 @@ class Follower:
                 else:
                     self._session.pump(WAIT_S)
             except KeyboardInterrupt as error:
-                if interrupted:
+                if interrupted or not stop:
                     raise
                 interrupted = error
                 self._session.post("control", stop=True)

@@ -172,11 +172,14 @@ def follow(
     streamed: Sequence[Dataset] = (),
     save: Path | None = None,
     image_sha256: str | None = None,
+    *,
+    stop: bool = True,
 ) -> Result:
     """Follow the training that the board runs to its end; as Training.run.
 
     streamed: the data sets that the board has not: training, validation. save: where the
-    checkpoint of the result goes, which the board keeps under the same name.
+    checkpoint of the result goes, which the board keeps under the same name. stop: Ctrl-C ends
+    the run; else KeyboardInterrupt is raised and it goes on.
     """
     done: Event = {}
     interrupted = False
@@ -190,7 +193,7 @@ def follow(
 
     while True:
         try:
-            Follower(device.session, take).to_the_end()
+            Follower(device.session, take).to_the_end(stop=stop)
         except BoardReset as error:
             take({"event": "log", "text": f"{error}; it goes on from its last checkpoint"})
             device.rejoin()
@@ -198,17 +201,53 @@ def follow(
             continue
         except KeyboardInterrupt:
             interrupted = True
-            if not done:
+            if not done or not stop:
                 raise
         break
     if not done:
         raise DeviceError(f"{device.port}: the run ended without its last event")
     if save:
-        digest = device.pull(f"/{save.name}", save)
+        if not done["saved"]:
+            raise DeviceError(f"{save}: this run was begun without --save, and saves nothing")
+        digest = device.pull(done["saved"], save)
         if digest != done["checkpoint_sha256"]:
             raise DeviceError(f"{save}: not the checkpoint that the run made")
     on_event(done)
     return Result(done, interrupted)
+
+
+def attach(
+    device: Device,
+    on_event: OnEvent,
+    streamed: Sequence[Dataset] = (),
+    save: Path | None = None,
+    control: Mapping[str, Any] | None = None,
+) -> Result | None:
+    """Follow the run of a board that a host has left, or that a reset ended: then it goes on from
+    its last checkpoint. device: opened with attach. Otherwise as follow(); Ctrl-C leaves the run
+    as it is.
+
+    on_event gets first what the board still has of the run's events. control: said to the run:
+    stop, pause, resume, lr; with pause None is returned at once. Raises RemoteError where there is
+    no run.
+    """
+    run = device.board.run if device.attach() and device.board else None
+    if run is None:
+        _begin(device, "resume", {}, streamed)
+    session = session_of(device)
+    if run is not None:
+        if streamed:
+            SampleServer(session, streamed)
+        first = session.request("events", **{"from": run["event"]})["first"]
+        if first > run["event"]:
+            text = f"{first - run['event']} earlier events are no longer on the board"
+            on_event({"event": "log", "text": text})
+    if control:
+        session.post("control", **control)
+        if control.get("pause"):
+            session.flush()
+            return None
+    return follow(device, on_event, streamed, save, stop=False)
 
 
 def train(device: Device, options: TrainOptions, on_event: OnEvent) -> Result:
