@@ -75,7 +75,7 @@ class Fit:
                         autosave.look(self)
                 trainer.epoch += 1
                 report = self.meter.report(trainer)
-                report["lr"] = steps["lr"]
+                report["lr"] = trainer.lr * self.rates.at(self.done - 1)[0]
                 if validation:
                     scores = trainer.measure(validation)
                     report["val_loss"], report["val_accuracy"] = scores.loss(), scores.accuracy()

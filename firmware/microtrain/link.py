@@ -356,9 +356,9 @@ def failure(error):
 
 
 def _largest():
-    # Bytes of the largest block that the heap has, to 1 KB.
+    # Bytes of the largest block that the heap has, to a sixteenth.
     low, high = 0, gc.mem_free()
-    while high - low > 1024:
+    while high - low > max(1024, high // 16):
         middle = (low + high) // 2
         try:
             bytearray(middle)

@@ -12,7 +12,7 @@ import serial
 READ_BYTES = 1 << 16
 # Between two looks at a port that cannot be waited for (Windows, URLs), and two tries to open one.
 POLL_S = 0.001
-REOPEN_POLL_S = 0.02
+REOPEN_POLL_S = 0.005
 
 
 class Line:

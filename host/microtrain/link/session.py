@@ -22,7 +22,10 @@ HELLO_S = 0.2
 JOIN_S = 10.0
 # A board that shows its prompt, and so runs no link, gets that long all the same.
 PROMPT_S = 0.5
-PROMPTS = (b">>> ", b"\x04>")
+# How a line ends that is a prompt: of the REPL, of the raw REPL after code, and after PROBE.
+PROMPTS = (b">>> ", b"\x04>", b">")
+# A board at its prompt shows it again after that; one that is linked drops it as damage.
+PROBE = b"\r\x01"
 # How long a lost port may stay away.
 AWAY_S = 20.0
 PING_S = 1.0  # a host with nothing to say pings that often
@@ -31,7 +34,7 @@ QUIET_S = 10.0  # a board that was
 ANSWER_S = 30.0  # how long a board may work on a request
 HASH_BYTES_PER_S = 50_000
 BYE_S = 1.0
-PROMPT_BYTES = frozenset(b"\x01\x03\x04\x05")
+PROMPT_BYTES = frozenset(b"\x01\x02\x03\x04\x05")
 BACKLOG = 4  # messages prepared ahead of the window
 
 Progress = Callable[[int, int], None]
@@ -138,10 +141,10 @@ class Session:
                     + ("is at its prompt" if prompt else "was reset, or runs something else")
                 )
             if now >= again and not self.line.unsent:
-                self.line.write(hello)
+                self.line.write(PROBE + hello)
                 self._sent, again = now, now + HELLO_S
             self._receive(self._exchange(min(HELLO_S, deadline - now)))
-            if not prompt and self.tail.endswith(PROMPTS):
+            if not prompt and (self.tail == PROMPTS[2] or self.tail.endswith(PROMPTS[:2])):
                 prompt, deadline = True, min(deadline, time.monotonic() + PROMPT_S)
         board: Board = self._welcome
         if board.protocol != PROTOCOL:

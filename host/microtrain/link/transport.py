@@ -43,6 +43,8 @@ PTYS = "/dev/pts/"
 PTY_AWAY_S = 1.0
 # How long a board that trains may take to answer a host that comes back: some steps.
 ATTACH_S = 10.0
+# How long to look for a link that a host has left open.
+END_LINK_S = 1.0
 # Resets of the board that one transfer outlives.
 RESETS = 3
 
@@ -107,11 +109,30 @@ class Device:
                     self._serial.answer_timeout = ANSWER_TIMEOUT_S
                     return
                 except TransportError:
-                    continue
+                    pass
+            self._end_link()
         raise DeviceError(
             f"{self.port}: no answer from MicroPython in {sum(ENTER_TIMEOUTS_S):g} s: is this the "
             "board's port, and is MicroPython on the board?"
         )
+
+    def _end_link(self) -> None:
+        """A board whose host ended without a word takes Ctrl-C for data, for a while: end that.
+        Raises DeviceError where it trains."""
+        session = self._new_session()
+        try:
+            run = session.join(END_LINK_S).run
+        except BoardReset:
+            return
+        finally:
+            self._serial.use(self._line.port)
+        session.leave()
+        if run and not run["ended"]:
+            self._line.port.close()
+            raise DeviceError(
+                f"{self.port}: the board is training: `microtrain attach` follows it, "
+                "`microtrain attach --stop` ends it"
+            )
 
     def on_close(self, closer: Callable[[], None]) -> None:
         """Have `closer` called after the port is closed, last first: to stop a virtual board."""

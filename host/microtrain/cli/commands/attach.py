@@ -49,7 +49,7 @@ def command(
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(log.open("w")) if log else None
         device = stack.enter_context(open_port(port, attach=True))
-        control: dict[str, object] = {"stop": True} if stop else {"pause": True} if pause else {"resume": True}
+        control: dict[str, object] = {"stop" if stop else "pause" if pause else "resume": True}
         if lr is not None:
             control["lr"] = lr
         show = stack.enter_context(shown(as_json, port))
