@@ -102,6 +102,11 @@ def _replace(old, new):
         os.rename(old, new)
 
 
+def size(model, fit=None):
+    """Bytes of the file that save() would write."""
+    return sum(len(piece) for piece in _pieces(model, fit)) + DIGEST_BYTES
+
+
 def sha256(model):
     """Hexadecimal SHA-256 of the file that save() would write."""
     digest, inner = hashlib.sha256(), hashlib.sha256()
