@@ -218,7 +218,7 @@ size: virtual ## bytes of the engine and the binding in the virtual board
 
 # --- benchmarks ---------------------------------------------------------------------------------
 
-BENCHES := kernels memory accuracy search
+BENCHES := kernels memory accuracy search faults
 
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
@@ -227,6 +227,8 @@ bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
 bench-search: ## layers to train, searched and published
+bench-faults: ## what is lost when the power goes: power cuts at every write (15 minutes)
+bench-faults: emulator
 bench-kernels: emulator qemu
 bench-accuracy: torch
 .PHONY: torch

@@ -82,8 +82,8 @@ def save(model, path, fit=None, generations=1):
         f.write(digest.digest())
         f.flush()
     if generations == 2 and _exists(path):
-        _replace(path, path + ".old")
-    _replace(part, path)
+        os.rename(path, path + ".old")
+    os.rename(part, path)  # MicroPython's FAT removes `path` first: for a moment `part` is all
 
 
 def _exists(path):
@@ -92,14 +92,6 @@ def _exists(path):
         return True
     except OSError:
         return False
-
-
-def _replace(old, new):
-    try:
-        os.rename(old, new)
-    except OSError:  # FAT does not rename over a file: between these two lines `old` is whole
-        os.remove(new)
-        os.rename(old, new)
 
 
 def size(model, fit=None):
@@ -164,7 +156,7 @@ def _whole(path, model, notice):
             fields = _check(f, name, model)
         except (Damaged, OSError) as error:
             f.close()
-            first = error if not isinstance(first, Damaged) else first
+            first = first or error
         except BaseException:
             f.close()
             raise
