@@ -183,6 +183,44 @@ $(ENGINE) $(ENGINE_ASAN):
 .PHONY: engine
 engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and with sanitizers
 
+# --- fuzzing ------------------------------------------------------------------------------------
+
+# A target is tests/fuzz/TARGET.c with the sources FUZZ_SRC_TARGET beside the engine's; its corpus is
+# tests/fuzz/TARGET.tar.xz.
+FUZZ_TARGETS := image checkpoint
+FUZZ_SECONDS ?= 600
+FUZZ_CFLAGS := -std=c99 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-Iusermod_c/core -DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_VECTORS=1 -DMT_SHORT_MULTIPLY=1
+FUZZ_SANITIZE := address,undefined
+FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+
+$(BUILD)/fuzz/clang:
+	@boards/setup.sh fuzz
+	@mkdir -p $(@D)
+	@touch $@
+
+$(BUILD)/fuzz/engine/%.o: usermod_c/core/%.c $(BUILD)/fuzz/clang Makefile
+	@mkdir -p $(@D)
+	@clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZE) $(FUZZ_COVERAGE) -MMD -MP -c -o $@ $<
+
+# Comparisons are followed in what reads, not in the kernels, where that is most of the time.
+FUZZ_COVERAGE := -fno-sanitize-coverage=trace-cmp
+$(BUILD)/fuzz/engine/model.o $(BUILD)/fuzz/engine/checkpoint.o: FUZZ_COVERAGE :=
+# An input's hash is checked, not read: its speed is that of the fuzzer.
+$(BUILD)/fuzz/engine/sha256.o: FUZZ_SANITIZE := undefined
+
+.SECONDEXPANSION:
+$(FUZZERS): $(BUILD)/fuzz/%: tests/fuzz/%.c $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/fuzz/engine/%.o) $$(FUZZ_SRC_$$*) tests/fuzz/network.mtm
+	@echo "linking $@"
+	@clang $(FUZZ_CFLAGS) -DNETWORK='"$(CURDIR)/tests/fuzz/network.mtm"' -fsanitize=fuzzer,$(FUZZ_SANITIZE) $(FUZZ_COVERAGE) -o $@ $(filter %.c %.o,$^) -lm
+
+-include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/fuzz/engine/%.d)
+
+.PHONY: fuzzers fuzz
+fuzzers: $(FUZZERS)
+fuzz: fuzzers $(PYTHON_READY) ## fuzz every target for FUZZ_SECONDS (600) in all
+	$(PY) tests/fuzz/fuzzers.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 # --- what it is for -----------------------------------------------------------------------------
 
 READY := $(PYTHON_READY) virtual
@@ -201,10 +239,10 @@ models: $(PYTHON_READY) ## model images of every network in ../shared/data, to b
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) engine virtual32 emulator qemu natmod-test ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 emulator qemu natmod-test fuzzers ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) engine virtual32 emulator qemu natmod-test ## the tests, slow ones too
+test-all: $(READY) engine virtual32 emulator qemu natmod-test fuzzers ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy

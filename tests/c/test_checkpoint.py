@@ -1,4 +1,4 @@
-"""The engine's reader of a checkpoint's beginning, against one in Python and on what is damaged."""
+"""The engine's reader of a checkpoint's beginning: every field, and what is damaged."""
 
 from __future__ import annotations
 
