@@ -148,7 +148,7 @@ natmod-test: $(STOCK) ## what the tests of the native module need
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
-	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c))
+	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c usermod_c/link/*.c))
 ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
 	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
 ENGINE := $(BUILD)/engine/libmicrotrain.so
@@ -164,33 +164,32 @@ define compile_engine
 	@$(CC) $(ENGINE_CFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
 endef
 
-$(BUILD)/engine/fast/%.o: usermod_c/core/%.c Makefile
+$(BUILD)/engine/fast/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
-$(BUILD)/engine/asan/%.o: usermod_c/core/%.c Makefile
+$(BUILD)/engine/asan/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
-$(ENGINE): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.o)
-$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.o)
+$(ENGINE): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.o)
+$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.o)
 $(ENGINE) $(ENGINE_ASAN):
 	@echo "linking $@"
 	@$(CC) -shared $(FLAGS) -o $@.part $^ -lm
 	@mv $@.part $@
 
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.d)
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.d)
 
 .PHONY: engine
 engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and with sanitizers
 
 # --- fuzzing ------------------------------------------------------------------------------------
 
-# A target is tests/fuzz/TARGET.c with the sources FUZZ_SRC_TARGET beside the engine's; its corpus is
-# tests/fuzz/TARGET.tar.xz.
-FUZZ_TARGETS := image checkpoint
+# A target is tests/fuzz/TARGET.c; its corpus is tests/fuzz/TARGET.tar.xz.
+FUZZ_TARGETS := image checkpoint frame
 FUZZ_SECONDS ?= 600
 FUZZ_CFLAGS := -std=c99 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -fno-omit-frame-pointer -fno-sanitize-recover=all \
-	-Iusermod_c/core -DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_VECTORS=1 -DMT_SHORT_MULTIPLY=1
+	-Iusermod_c/core -Iusermod_c/link -DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_VECTORS=1 -DMT_SHORT_MULTIPLY=1
 FUZZ_SANITIZE := address,undefined
 FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
 
@@ -199,22 +198,21 @@ $(BUILD)/fuzz/clang:
 	@mkdir -p $(@D)
 	@touch $@
 
-$(BUILD)/fuzz/engine/%.o: usermod_c/core/%.c $(BUILD)/fuzz/clang Makefile
+$(BUILD)/fuzz/engine/%.o: usermod_c/%.c $(BUILD)/fuzz/clang Makefile
 	@mkdir -p $(@D)
 	@clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZE) $(FUZZ_COVERAGE) -MMD -MP -c -o $@ $<
 
 # Comparisons are followed in what reads, not in the kernels, where that is most of the time.
 FUZZ_COVERAGE := -fno-sanitize-coverage=trace-cmp
-$(BUILD)/fuzz/engine/model.o $(BUILD)/fuzz/engine/checkpoint.o: FUZZ_COVERAGE :=
+$(BUILD)/fuzz/engine/core/model.o $(BUILD)/fuzz/engine/core/checkpoint.o $(BUILD)/fuzz/engine/link/frame.o: FUZZ_COVERAGE :=
 # An input's hash is checked, not read: its speed is that of the fuzzer.
-$(BUILD)/fuzz/engine/sha256.o: FUZZ_SANITIZE := undefined
+$(BUILD)/fuzz/engine/core/sha256.o: FUZZ_SANITIZE := undefined
 
-.SECONDEXPANSION:
-$(FUZZERS): $(BUILD)/fuzz/%: tests/fuzz/%.c $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/fuzz/engine/%.o) $$(FUZZ_SRC_$$*) tests/fuzz/network.mtm
+$(FUZZERS): $(BUILD)/fuzz/%: tests/fuzz/%.c $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/fuzz/engine/%.o) tests/fuzz/network.mtm
 	@echo "linking $@"
 	@clang $(FUZZ_CFLAGS) -DNETWORK='"$(CURDIR)/tests/fuzz/network.mtm"' -fsanitize=fuzzer,$(FUZZ_SANITIZE) $(FUZZ_COVERAGE) -o $@ $(filter %.c %.o,$^) -lm
 
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/fuzz/engine/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/fuzz/engine/%.d)
 
 .PHONY: fuzzers fuzz
 fuzzers: $(FUZZERS)

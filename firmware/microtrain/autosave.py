@@ -16,13 +16,13 @@ class Autosave:
     never interrupted. The file before it stays as PATH.old, which restore() falls back to.
 
     seconds: at least this long between two saves; a board looks every second, and between two
-    rates of the schedule. years: so much longer, if need be, that the flash lasts this long, by
-    `wear()`; 0: no limit. extra: of the caller, kept beside it as `trainer.unfinished.extra`: what
-    JSON holds, without floats where it must come back exactly, or a function that returns it.
-    notice: is told the wear, once; None: nobody is.
+    rates of the schedule. Ctrl-C saves at once. extra: of the caller, kept beside it as
+    `trainer.unfinished.extra`: what JSON holds, without floats where it must come back exactly, or
+    a function that returns it. years: so much longer than `seconds`, if need be, that the flash
+    lasts this long, by `wear()`; 0: no limit. notice: is told the wear, once; None: nobody is.
     """
 
-    def __init__(self, path, seconds=60, years=10, extra=None, notice=print):
+    def __init__(self, path, seconds=60, extra=None, years=10, notice=print):
         self.path, self.seconds, self.years = path, seconds, years
         self.extra, self.notice = extra, notice
         self.saves = 0

@@ -26,6 +26,10 @@ class Fit:
         if plan["patience"] or plan["keep_best"]:
             self.best = Best(trainer, plan["patience"], plan["keep_best"])
 
+    @property
+    def epochs_left(self):
+        return self.plan["epochs"] - self.done // self.plan["samples"]
+
     def position(self):
         """What read() makes it of again, as JSON has it; beside it the best epoch's state."""
         found = dict(self.plan, done=self.done, epoch_sums=self.meter.sums())
@@ -71,17 +75,22 @@ class Fit:
                         autosave.look(self)
                 trainer.epoch += 1
                 report = self.meter.report(trainer)
-                report["lr"] = steps["lr"]
+                report["lr"] = trainer.lr * self.rates.at(self.done - 1)[0]
                 if validation:
                     scores = trainer.measure(validation)
                     report["val_loss"], report["val_accuracy"] = scores.loss(), scores.accuracy()
                 if best:
                     best.take(scores)
                     report["best_epoch"] = trainer.best["epoch"]
-                self.meter = Meter(trainer)
                 (on_epoch or print_report)(report)
+                self.meter = Meter(trainer)
                 if autosave and self.done < self.total and not (best and best.exhausted):
                     autosave.look(self)
+        except KeyboardInterrupt:
+            # Not while an epoch ends: what is half done would be done twice.
+            if autosave and self.meter.samples < n:
+                autosave.save(self)
+            raise
         finally:
             if best:
                 best.restore()

@@ -13,6 +13,8 @@ from microtrain.scheme import name_of
 
 # A long run hands control back this often, to report how it goes.
 REPORT_MS = 1000
+# How often `between` is called.
+POLL_MS = 10
 
 
 class Trainer:
@@ -87,6 +89,10 @@ class Trainer:
         value.apply(self.session)
         self._optimizer = value
 
+    # A function to call between two samples of fit() and evaluate(), every POLL_MS: what a host
+    # wants.
+    between = None
+
     def step(self, x, y):
         """One sample: forward, loss, backward, update. Returns its loss, the only allocation."""
         loss = self.session.step(x, self._target(x, y))
@@ -121,7 +127,7 @@ class Trainer:
         if data.kind == datasets.CLASS_LABELS:
             if self.loss_name == "mse":
                 raise ValueError('%r has classes: use loss="cross_entropy"' % data)
-            top = max(data.labels) if len(data) else 0
+            top = data.top_label
             if top >= self.model.classes:
                 raise ValueError(
                     "%r has label %d, %s has %d classes: use new_head(classes=%d)"
@@ -141,8 +147,10 @@ class Trainer:
     def _run(self, data, order, start, stop, do, buffer, settings=None):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
         # and Ctrl-C is raised between two samples.
-        mse = self.loss_name == "mse"
-        end = time.ticks_add(time.ticks_ms(), REPORT_MS)
+        if hasattr(data, "prefetch"):
+            data.prefetch(order, start)
+        mse, between, due = self.loss_name == "mse", self.between, time.ticks_ms()
+        end = time.ticks_add(due, REPORT_MS)
         while start < stop:
             y = data.read(order[start], buffer) if buffer else data.seek(order[start])
             if settings:
@@ -150,7 +158,11 @@ class Trainer:
             x = buffer or data.source
             do(x, x if y is None and mse else y)
             start += 1
-            if time.ticks_diff(end, time.ticks_ms()) <= 0:
+            now = time.ticks_ms()
+            if between and time.ticks_diff(now, due) >= 0:
+                between()
+                due = time.ticks_add(now, POLL_MS)
+            if time.ticks_diff(end, now) <= 0:
                 break
 
     def fit(

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "crc32.h"
 #include "error.h"
 
 typedef struct { // the first 64 bytes
@@ -13,18 +14,6 @@ typedef struct { // the first 64 bytes
     uint32_t steps, epochs, seed;
     float lr;
 } header_t;
-
-// IEEE 802.3, as zlib has it; without a table, as it is for 64 bytes.
-static uint32_t crc32(const uint8_t *data, size_t length) {
-    uint32_t crc = 0xFFFFFFFF;
-    for (size_t i = 0; i < length; i++) {
-        crc ^= data[i];
-        for (int bit = 0; bit < 8; bit++) {
-            crc = crc >> 1 ^ (crc & 1 ? 0xEDB88320 : 0);
-        }
-    }
-    return ~crc;
-}
 
 // Whether a description begins {"header_crc32": "01234567",  with this number.
 static bool names_crc(const uint8_t *text, uint32_t crc) {
@@ -49,7 +38,7 @@ int mt_checkpoint_open(mt_checkpoint_t *checkpoint, const uint8_t *head, size_t 
     if (h.major != MT_CHECKPOINT_MAJOR) {
         return mt_fail(error, MT_ERR_VERSION, -1, MT_CHECKPOINT_MAJOR, h.major);
     }
-    if (h.minor && (head_bytes < MT_CHECKPOINT_HEAD || !names_crc(head + sizeof(h), crc32(head, sizeof(h))))) {
+    if (h.minor && (head_bytes < MT_CHECKPOINT_HEAD || !names_crc(head + sizeof(h), mt_crc32(0, head, sizeof(h))))) {
         return mt_fail(error, MT_ERR_CRC, -1, 0, 0);
     }
     uint64_t need = (uint64_t)sizeof(h) + h.description + h.state + MT_CHECKPOINT_DIGEST;
