@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE.parent))
 from graphs import random_graph  # noqa: E402
 
 from microtrain import image  # noqa: E402
+from microtrain.link import frame  # noqa: E402
 
 CHOICES = slice(76, 96)  # of image.c
 
@@ -47,4 +48,19 @@ def checkpoints() -> Iterator[bytes]:
         yield header + crc + state + bytes(31)
 
 
-SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {"image": images, "checkpoint": checkpoints}
+def frames() -> Iterator[bytes]:
+    """One to three frames, and text between them; the first byte says how they are cut."""
+    rng = np.random.default_rng(3)
+    for seed in range(24):
+        line = bytes([seed * 11])
+        for sequence in range(1 + seed % 3):
+            length = (0, 1, 40, 252, 256)[seed % 5]
+            payload = rng.integers(0, 1 + 255 * (seed % 2), length, dtype=np.uint8).tobytes()
+            made = frame.Frame(frame.Kind.DATA, payload, seed % 5, sequence, 1)
+            line += b"text" + made.encode()
+        yield line
+
+
+SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
+    "image": images, "checkpoint": checkpoints, "frame": frames,
+}  # fmt: skip
