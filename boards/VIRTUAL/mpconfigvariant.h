@@ -21,6 +21,8 @@
 #undef MICROPY_READLINE_HISTORY_SIZE
 #define MICROPY_READLINE_HISTORY_SIZE (8)
 
+#define MICROPY_VFS_FAT 1
+
 // What the serial line has received, without waiting (usermod_c/bind/link.c).
 #include <stddef.h>
 #include <stdint.h>

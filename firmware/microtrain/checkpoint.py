@@ -7,6 +7,8 @@ import json
 import os
 import struct
 
+import _microtrain
+
 MAGIC, MAJOR, MINOR = b"MTC1", 1, 1
 # magic, version, lengths of description and state, SHA-256 of the image; steps, epochs, seed, rate
 HEADER = "<4sHHII32sIIIf"
@@ -82,8 +84,8 @@ def save(model, path, fit=None, generations=1):
         f.write(digest.digest())
         f.flush()
     if generations == 2 and _exists(path):
-        _replace(path, path + ".old")
-    _replace(part, path)
+        os.rename(path, path + ".old")
+    os.rename(part, path)  # MicroPython's FAT removes `path` first: for a moment `part` is all
 
 
 def _exists(path):
@@ -94,12 +96,9 @@ def _exists(path):
         return False
 
 
-def _replace(old, new):
-    try:
-        os.rename(old, new)
-    except OSError:  # FAT does not rename over a file: between these two lines `old` is whole
-        os.remove(new)
-        os.rename(old, new)
+def size(model, fit=None):
+    """Bytes of the file that save() would write."""
+    return sum(len(piece) for piece in _pieces(model, fit)) + DIGEST_BYTES
 
 
 def sha256(model):
@@ -116,21 +115,26 @@ class Damaged(ValueError):
     """A file that is not as it was written: torn, or changed since."""
 
 
+# By the engine's codes (usermod_c/core/microtrain.h).
+ERRORS = {
+    -1: (Damaged, "{path}: not a checkpoint: it does not start with MTC1"),
+    -2: (ValueError, "{path}: format {have}, this firmware reads {need}"),
+    -3: (Damaged, "{path}: damaged: {have} B where {need} are needed"),
+    -14: (ValueError, "{path}: its learning rate is no number from 0 to 2^31"),
+    -16: (Damaged, "{path}: header damaged: CRC-32 does not match"),
+}
+
+
 def _check(f, path, model):
-    # The whole file, block by block. Returns its header's fields.
-    header = f.read(HEADER_BYTES)
-    if len(header) < HEADER_BYTES or header[:4] != MAGIC:
-        raise Damaged("%s: not a checkpoint: it does not start with MTC1" % path)
-    fields = struct.unpack(HEADER, header)
-    if fields[1] != MAJOR:
-        raise ValueError("%s: format %d, this firmware reads %d" % (path, fields[1], MAJOR))
-    if fields[2]:
-        crc = (CRC % binascii.crc32(header)).encode()
-        if f.read(len(crc)) != crc:
-            raise Damaged("%s: header damaged: CRC-32 does not match" % path)
-    length, needed = f.seek(0, 2), HEADER_BYTES + fields[3] + fields[4] + DIGEST_BYTES
-    if length != needed:
-        raise Damaged("%s: damaged: %d B where %d are needed" % (path, length, needed))
+    # The whole file, block by block. Returns lengths of description and state, the image's
+    # SHA-256, steps, epochs, seed, rate.
+    length = f.seek(0, 2)
+    f.seek(0)
+    code, *fields = _microtrain.checkpoint(f.read(_microtrain.CHECKPOINT_HEAD), length)
+    if code:
+        kind, text = ERRORS[code]
+        need, have = fields
+        raise kind(text.format(path=path, need=need, have=have))
     f.seek(0)
     digest, left = hashlib.sha256(), length - DIGEST_BYTES
     while left:
@@ -141,7 +145,7 @@ def _check(f, path, model):
         left -= len(block)
     if f.read(DIGEST_BYTES) != digest.digest():
         raise Damaged("%s: damaged: SHA-256 does not match" % path)
-    if fields[5] != model.net.sha256:
+    if fields[2] != model.net.sha256:
         raise ValueError("%s: saved from another image than %s" % (path, model.name))
     return fields
 
@@ -159,7 +163,7 @@ def _whole(path, model, notice):
             fields = _check(f, name, model)
         except (Damaged, OSError) as error:
             f.close()
-            first = error if not isinstance(first, Damaged) else first
+            first = first or error
         except BaseException:
             f.close()
             raise
@@ -196,22 +200,22 @@ def _read(f, fields, path, model):
     from microtrain.trainer import Trainer
 
     f.seek(HEADER_BYTES)
-    about = json.loads(f.read(fields[3]))
+    about = json.loads(f.read(fields[0]))
     model.trainer = None
     model.new_classes, model.labels = about["new_classes"], about["labels"]
     trainer = Trainer(
-        model, about["scheme"], lr=fields[9], loss=about["loss"], seed=fields[8],
+        model, about["scheme"], lr=fields[6], loss=about["loss"], seed=fields[5],
         wide=about.get("wide", False), gradient_bits=about.get("gradient_bits", 8),
         **Optimizer.read(about.get("optimizer", {}))
     )  # fmt: skip
-    trainer.steps, trainer.epoch = fields[6], fields[7]
+    trainer.steps, trainer.epoch = fields[3], fields[4]
     fit = Fit.read(trainer, about["fit"]) if "fit" in about else None
     parts = [trainer.session.state()]
     if fit and fit.best and fit.best.kept:
         parts.append(fit.best.kept)
     length = sum(len(part) for part in parts)
-    if length != fields[4]:
-        raise ValueError("%s: state of %d B, this firmware's has %d B" % (path, fields[4], length))
+    if length != fields[1]:
+        raise ValueError("%s: state of %d B, this firmware's has %d B" % (path, fields[1], length))
     for part in parts:
         if f.readinto(part) != len(part):
             raise OSError("%s: cannot be read" % path)

@@ -82,12 +82,13 @@ class Fit:
                 if best:
                     best.take(scores)
                     report["best_epoch"] = trainer.best["epoch"]
-                self.meter = Meter(trainer)
                 (on_epoch or print_report)(report)
+                self.meter = Meter(trainer)
                 if autosave and self.done < self.total and not (best and best.exhausted):
                     autosave.look(self)
         except KeyboardInterrupt:
-            if autosave:
+            # Not while an epoch ends: what is half done would be done twice.
+            if autosave and self.meter.samples < n:
                 autosave.save(self)
             raise
         finally:

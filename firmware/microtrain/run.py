@@ -232,7 +232,9 @@ class Run:
         trainer, options = self.trainer, self.options
         autosave = None
         if options["autosave"]:
-            autosave = Autosave(CHECKPOINT, options["autosave"], self._extra)
+            autosave = Autosave(
+                CHECKPOINT, options["autosave"], self._extra, notice=self._notice
+            )
         validation = self.validation if self.follows else None
         named = {"on_epoch": self._on_epoch, "on_steps": self._on_steps, "autosave": autosave}
         if options.get("resumed") and trainer.unfinished:

@@ -38,6 +38,7 @@ typedef struct {
 extern const mp_obj_type_t microtrain_model_type;
 extern const mp_obj_type_t microtrain_plan_type;
 extern const mp_obj_type_t microtrain_session_type;
+extern const mp_obj_fun_builtin_fixed_t microtrain_checkpoint_obj;
 extern const mp_obj_type_t microtrain_link_type;
 
 // Plans into `regions`, or where there are none in one piece. After an error the plan is what it was.
