@@ -106,41 +106,6 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
     }
 }
 
-// sums[r][0..3] = sum over k of factors[r][k] * panel[k][0..3], for `rows` rows of n factors, a multiple of 8, and sums `pitch` apart: what
-// mt_add_rows does, where few factors are zero and the values of four columns have been widened for all rows.
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP)
-void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch);
-#else
-static inline void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch) {
-    for (; rows > 0; rows -= 2, factors += n, sums += 2 * pitch) { // two rows at once, the last one perhaps twice
-        const int32_t next = rows > 1 ? n : 0;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
-        const int32_t *values = panel;
-        for (const int16_t *end = factors + n; factors < end; factors++, values += 4) {
-            const int32_t f = factors[0], g = factors[next], a = values[0], b = values[1], c = values[2], d = values[3];
-            s0 += f * a;
-            s1 += f * b;
-            s2 += f * c;
-            s3 += f * d;
-            t0 += g * a;
-            t1 += g * b;
-            t2 += g * c;
-            t3 += g * d;
-        }
-        sums[0] = s0;
-        sums[1] = s1;
-        sums[2] = s2;
-        sums[3] = s3;
-        if (next) {
-            sums[pitch] = t0;
-            sums[pitch + 1] = t1;
-            sums[pitch + 2] = t2;
-            sums[pitch + 3] = t3;
-        }
-    }
-}
-#endif
-
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
 static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
 #if defined(__ARM_FEATURE_DSP)
