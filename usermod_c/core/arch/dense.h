@@ -26,11 +26,17 @@ typedef struct { // gradients -> rows of factors, MT_FACTOR_ROWS of them interle
 } mt_fold_t;
 
 #if defined(__ARM_FEATURE_DSP)
-#define MT_DENSE_ZEROS 2 // up to how many of four gradients may be zero: rows of terms (rows.h) leave them out
+#define MT_FACTOR_ZEROS 2 // how many of four gradients may be zero: sums of terms (rows.h) leave them out
+#define MT_OUTER_ZEROS 2 // the same of weight gradients
 #include "armv7em/dense.h"
 #else
-#define MT_DENSE_ZEROS 1
+#define MT_FACTOR_ZEROS 1
+#define MT_OUTER_ZEROS 2
+#if MT_RV32
+#include "rv32/dense.h"
+#else
 #include "generic/dense.h"
+#endif
 #endif
 
 // Where factor k of a row lies, for rows of n: MT_FACTOR_ROWS rows take turns, MT_FACTOR_RUN factors each.

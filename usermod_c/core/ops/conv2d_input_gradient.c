@@ -202,7 +202,7 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     uint32_t bytes = backward_blocks(w, g->scratch, &b);
     int32_t pixels = w->in_h * w->in_w;
     bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
-    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_DENSE_ZEROS) && dense_blocks(w, g->scratch, bytes, &d)) {
+    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) && dense_blocks(w, g->scratch, bytes, &d)) {
         backward_dense(g, &d, out);
         return;
     }

@@ -199,7 +199,7 @@ static bool dense_blocks(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, v
     const mt_window_t *w = &c->window;
     const int32_t pixels = w->out_h * w->out_w, count = c->weights.count;
     bool words = !(((uint32_t)w->out_c | (uint32_t)count | (uintptr_t)q.data | (uintptr_t)x) & 3);
-    if (!MT_DENSE || !mt_is_pointwise(w) || pixels < 8 || q.wide || !words || !mt_gradient_is_dense(q, pixels * w->out_c, MT_DENSE_ZEROS)) {
+    if (!MT_DENSE || !mt_is_pointwise(w) || pixels < 8 || q.wide || !words || !mt_gradient_is_dense(q, pixels * w->out_c, MT_OUTER_ZEROS)) {
         return false;
     }
     d->depth = dense_depth(w);
