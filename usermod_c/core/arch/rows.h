@@ -15,6 +15,13 @@
 #endif
 #endif
 
+// Bytes of rows that are left where they lie, as a cache keeps them from pixel to pixel; 0: they are copied to RAM.
+#if MT_RV32
+#define MT_ROWS_IN_PLACE 8192
+#else
+#define MT_ROWS_IN_PLACE 0
+#endif
+
 typedef struct {
     int32_t factor;
     int32_t offset; // of the row, bytes
@@ -70,6 +77,8 @@ static inline void mt_add_packed_columns(int32_t *acc, const int32_t *rows, cons
 // acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it.
 #if defined(__ARM_ARCH_6M__)
 void mt_add_words(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
+#elif MT_RV32
+void mt_add_sixteens(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count); // n > 0, a multiple of 16
 #endif
 static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, int32_t n, const mt_term_t *terms, int32_t count) {
 #if defined(__ARM_ARCH_6M__)
@@ -80,12 +89,19 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
 #endif
     (void)pitch;
     int32_t i = 0;
+#if MT_RV32
+    if (count && n >= 16) {
+        i = n & ~15;
+        mt_add_sixteens(acc, rows, i, terms, count);
+    }
+#endif
     const mt_term_t *end = terms + count;
 #if defined(__ARM_FEATURE_DSP) || MT_RV32
     for (; count && i + MT_COLUMNS <= n; i += MT_COLUMNS) {
         mt_add_columns(acc + i, rows + i, terms, count);
     }
-#elif !defined(__SSE2__) && !defined(__ARM_NEON)
+#endif
+#if !defined(__SSE2__) && !defined(__ARM_NEON)
     for (; count && i + 4 <= n; i += 4) { // four sums in registers
         int32_t a0 = acc[i], a1 = acc[i + 1], a2 = acc[i + 2], a3 = acc[i + 3];
         for (const mt_term_t *t = terms; t < end; t++) {

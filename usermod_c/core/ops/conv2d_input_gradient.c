@@ -85,9 +85,12 @@ static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t 
     }
 }
 
-// One pixel alone takes the weights from where they are; the memory of their copies holds more terms.
-static void leave_in_place(const mt_window_t *w, backward_blocks_t *b) {
+// One pixel alone takes the weights from where they are, and so do others if a cache keeps them; the memory of their copies holds more terms.
+static void leave_in_place(const mt_window_t *w, backward_blocks_t *b, bool alone) {
     b->rows = mt_min(b->rows * row_bytes(b->columns) / row_bytes(0), w->out_c);
+    if (!alone) {
+        b->rows = mt_clamp(MT_ROWS_IN_PLACE / b->columns, 1, b->rows);
+    }
     b->multipliers = (int16_t *)(b->terms + b->rows);
     b->weights = NULL;
 }
@@ -206,8 +209,9 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
         backward_dense(g, &d, out);
         return;
     }
-    if ((alike || pixels == 1) && w->in_c % b.columns == 0 && !mt_weights_are_mixed(weights)) {
-        leave_in_place(w, &b);
+    bool alone = alike || pixels == 1;
+    if ((alone || (MT_ROWS_IN_PLACE && mt_is_pointwise(w))) && w->in_c % b.columns == 0 && !mt_weights_are_mixed(weights)) {
+        leave_in_place(w, &b, alone);
     }
     for (int32_t from = 0; from < w->in_c; from += b.columns) {
         int32_t n = mt_min(b.columns, w->in_c - from);
