@@ -144,7 +144,7 @@ static bool dense_blocks(const mt_window_t *w, void *scratch, uint32_t bytes, de
 }
 
 // `count` pixels from `pixel` on; what is left of interleaved rows holds the last pixel's factors.
-static MT_HOT __attribute__((noinline)) void fold_pixels(const mt_conv_gradient_t *g, const dense_blocks_t *d, int32_t pixel, int32_t count) {
+static __attribute__((noinline)) void fold_pixels(const mt_conv_gradient_t *g, const dense_blocks_t *d, int32_t pixel, int32_t count) {
     const mt_channels_t *ch = &g->conv->channels;
     const int32_t out_c = g->conv->window.out_c, rows = MT_FACTOR_ROWS;
     const int shift = 15 - g->fold_extra;

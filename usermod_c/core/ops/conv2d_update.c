@@ -141,19 +141,7 @@ static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, in
 }
 
 static MT_HOT void one_pixel(int32_t v, const int8_t *x, int32_t zero, int32_t n, int32_t *gradient) {
-    const int32_t less = v * zero, *end = gradient + n;
-#if MT_ROWS // whole words
-    for (; !((uintptr_t)x & 3) && gradient + 4 <= end; x += 4, gradient += 4) {
-        int32_t word = *(const int32_t *)(const void *)x;
-        gradient[0] = v * (int8_t)word - less;
-        gradient[1] = v * (int8_t)(word >> 8) - less;
-        gradient[2] = v * (int8_t)(word >> 16) - less;
-        gradient[3] = v * (word >> 24) - less;
-    }
-#endif
-    while (gradient < end) {
-        *gradient++ = v * *x++ - less;
-    }
+    mt_scale_row(gradient, v, x, v * zero, n);
 }
 
 // Gradients [taps][count] of output channels [o, o + rows), less the input's zero point times the sums of what they were multiplied with.
