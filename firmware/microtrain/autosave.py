@@ -19,12 +19,13 @@ class Autosave:
     rates of the schedule. Ctrl-C saves at once. extra: of the caller, kept beside it as
     `trainer.unfinished.extra`: what JSON holds, without floats where it must come back exactly, or
     a function that returns it. years: so much longer than `seconds`, if need be, that the flash
-    lasts this long, by `wear()`; 0: no limit. notice: is told the wear, once; None: nobody is.
+    lasts this long, by `wear()`; 0: no limit. notice: is told the wear, once, and what cannot be
+    saved; None: nobody is. late: the wear is told at the first save, not at the start.
     """
 
-    def __init__(self, path, seconds=60, extra=None, years=10, notice=print):
+    def __init__(self, path, seconds=60, extra=None, years=10, notice=print, late=False):
         self.path, self.seconds, self.years = path, seconds, years
-        self.extra, self.notice = extra, notice
+        self.extra, self.notice, self.late = extra, notice, late
         self.saves = 0
 
     def wear(self, fit):
@@ -50,8 +51,11 @@ class Autosave:
         wear = self.wear(fit)
         self._wait_ms = min(int(1000 * wear["seconds"]), LONGEST_MS)
         self._rest()
-        if not self.notice:
-            return
+        self._cost = self._words(wear)
+        if self.notice and not self.late:
+            self.notice(self._cost)
+
+    def _words(self, wear):
         text = "%s: %d B and %d erases a save, " % (self.path, wear["bytes"], wear["erases"])
         if wear["seconds"]:
             text += "at most %d saves a day: %.3g years to %d erases of each of %d free blocks" % (
@@ -59,18 +63,27 @@ class Autosave:
             )  # fmt: skip
         else:
             text += "as often as can be"
-        self.notice(text)
+        return text
 
     def _rest(self):
         self._next = time.ticks_add(time.ticks_ms(), self._wait_ms)
 
     def look(self, fit):
         # Between two steps of `fit`.
-        if time.ticks_diff(self._next, time.ticks_ms()) <= 0:
+        if time.ticks_diff(self._next, time.ticks_ms()) > 0:
+            return
+        try:
             self.save(fit)
+        except OSError as error:
+            # The run is worth more than its copy: it goes on, and the last save is still there.
+            self._rest()
+            if self.notice:
+                self.notice("%s: not saved: %r; the save before it is kept" % (self.path, error))
 
     def save(self, fit):
         fit.extra = self.extra() if callable(self.extra) else self.extra
         checkpoint.save(fit.trainer.model, self.path, fit, generations=2)
+        if self.notice and self.late and not self.saves:
+            self.notice(self._cost)
         self.saves += 1
         self._rest()

@@ -233,7 +233,7 @@ class Run:
         autosave = None
         if options["autosave"]:
             autosave = Autosave(
-                CHECKPOINT, options["autosave"], self._extra, notice=self._notice
+                CHECKPOINT, options["autosave"], self._extra, notice=self._notice, late=True
             )
         validation = self.validation if self.follows else None
         named = {"on_epoch": self._on_epoch, "on_steps": self._on_steps, "autosave": autosave}

@@ -120,6 +120,11 @@ class Session:
         self._left = False
 
     @property
+    def joined(self) -> bool:
+        """Whether the board has answered."""
+        return self._welcome is not None
+
+    @property
     def tail(self) -> bytes:
         """What has come since the last frame or line."""
         return self._splitter.tail()

@@ -194,8 +194,7 @@ class Device:
             try:
                 self.board = session.join()
             except BoardReset as error:
-                self._session = None
-                self._serial.use(self._line.port)
+                self.rejoin()
                 raise self._why_no_link(error, session.tail) from error
             except BaseException:
                 self._session = None
@@ -249,7 +248,7 @@ class Device:
 
     def _print(self, text: str) -> None:
         self._printed = (self._printed + text)[-LINE_MAX:]
-        if self.on_text is not None:
+        if self.on_text is not None and self._session is not None and self._session.joined:
             self.on_text(text)
 
     def _why_no_link(self, error: BoardReset, tail: bytes) -> DeviceError:

@@ -182,11 +182,14 @@ def follow(
     the run; else KeyboardInterrupt is raised and it goes on.
     """
     done: Event = {}
+    saved: str | None = None
     interrupted = False
 
     def take(event: Event) -> None:
+        nonlocal saved
         event = {"event": event.pop("event")} | event
         if event["event"] == "done":
+            saved = event.pop("saved")
             done.update(event | ({"image_sha256": image_sha256} if image_sha256 else {}))
         else:
             on_event(event)
@@ -207,9 +210,9 @@ def follow(
     if not done:
         raise DeviceError(f"{device.port}: the run ended without its last event")
     if save:
-        if not done["saved"]:
+        if not saved:
             raise DeviceError(f"{save}: this run was begun without --save, and saves nothing")
-        digest = device.pull(done["saved"], save)
+        digest = device.pull(saved, save)
         if digest != done["checkpoint_sha256"]:
             raise DeviceError(f"{save}: not the checkpoint that the run made")
     on_event(done)
