@@ -205,6 +205,7 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_augment_row", None, (pointer, pointer, C.c_int32, pointer)),
         ("mt_augment_sample", None, (pointer, pointer, pointer)),
         ("mt_session_carry", C.c_int, (pointer, pointer, pointer)),
+        ("mt_signature_check", C.c_int, (pointer, size, pointer, pointer)),
         ("mt_checkpoint_open", C.c_int, (pointer, pointer, size, C.c_uint32, pointer)),
     ):  # fmt: skip
         function = getattr(library, name)

@@ -19,6 +19,10 @@ class ConversionError(MicrotrainError):
     """A model of another format (.tflite, .onnx, ...) cannot be converted."""
 
 
+class SignatureError(MicrotrainError):
+    """An image is not signed, or not with this key; or a key cannot be used."""
+
+
 class DataError(MicrotrainError):
     """A data set has the wrong shape, type, range or labels."""
 

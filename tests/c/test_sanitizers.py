@@ -23,6 +23,7 @@ FILES = (
     "test_optimizer.py",
     "test_gradient.py",
     "test_checkpoint.py",
+    "test_signature.py",
 )
 
 

@@ -4,6 +4,7 @@
 
 #include "microtrain.h"
 #include "sha256.h"
+#include "signature.h"
 
 #define HEADER 96
 #define RESERVED 76 // bytes of the header that the reader ignores: here they choose what is done with the image
@@ -86,7 +87,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     mt_model_t model;
     mt_error_t error;
+    static const uint8_t key[MT_KEY_BYTES] = {1, 2, 3};
     if (mt_model_open(&model, image, size, hashed, &error) == MT_OK) {
+        mt_signature_check(&model, size, key, &error);
         train(&model, data + RESERVED);
     } else if (error.code >= 0) {
         abort();

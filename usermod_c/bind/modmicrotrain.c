@@ -17,6 +17,10 @@ MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *e) 
             mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("image truncated: %u B needed, %u B given; upload it again"), need, have);
         case MT_ERR_HASH:
             mp_raise_ValueError(MP_ERROR_TEXT("image damaged: SHA-256 does not match; upload it again"));
+        case MT_ERR_UNSIGNED:
+            mp_raise_ValueError(MP_ERROR_TEXT("image not signed: this board takes only images signed with its key: microtrain sign"));
+        case MT_ERR_SIGNATURE:
+            mp_raise_ValueError(MP_ERROR_TEXT("image's signature is not of this board's key, or not of this image: microtrain sign"));
         case MT_ERR_ALIGN:
             mp_raise_ValueError(MP_ERROR_TEXT("image not at a multiple of 4: put it into ROMFS with `microtrain push`, or copy it into a bytearray"));
         case MT_ERR_UNSUPPORTED:

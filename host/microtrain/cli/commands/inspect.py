@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from microtrain import checkpoint, dataset, image
+from microtrain import checkpoint, dataset, image, signature
 from microtrain.checkpoint import Checkpoint
 from microtrain.cli.common import FILE, json_option, print_json
 from microtrain.dataset import Dataset
@@ -51,12 +51,15 @@ def command(file: Path, as_json: bool) -> None:
 def image_summary(file: Path, graph: Graph) -> dict[str, Any]:
     """Everything `inspect --json` says about an image."""
     data = file.read_bytes()
+    _, found = signature.split(data)
     return {
         "file": str(file),
         "kind": "model image",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "header_sha256": image.header_sha256(data),
+        "signature": found.name if found else None,
+        "signed_with": found.key_id if found else None,
         "parameters": graph.parameters(),
         "macs": sum(graph.macs(op) for op in graph.ops),
         "input": _tensor(graph, graph.input),
