@@ -87,13 +87,13 @@ __asm__(
     ".text\n");
 
 MT_HOT void mt_plane_pack(const mt_plane_pack_t *p) {
-    const int32_t step = p->step, pad = p->pad, rows = p->rows, words = p->words;
+    const int32_t step = p->step, row_step = p->row_step, pitch = p->pitch / 4, pad = p->pad, words = p->words, odd = p->lead & 1, columns = p->columns;
     const int8_t *row = p->from;
     int32_t *to_row = p->to + p->lead / 2;
-    for (int32_t i = 0; i < rows; i++, row += p->row_step, to_row += p->pitch / 4) {
+    for (int32_t rows = p->rows; rows > 0; rows--, row += row_step, to_row += pitch) {
         const int8_t *x = row;
-        int32_t *to = to_row, left = p->columns;
-        if (p->lead & 1) {
+        int32_t *to = to_row, left = columns;
+        if (odd) {
             *to++ = mt_plane_word(pad, *x);
             x += step;
             left--;
