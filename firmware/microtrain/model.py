@@ -135,11 +135,12 @@ class Model:
 
         checkpoint.save(self, path)
 
-    def restore(self, path):
-        """Take what a checkpoint of this model holds. Returns the Trainer that goes on with it."""
+    def restore(self, path, notice=print):
+        """Take what a checkpoint of this model holds. Returns the Trainer that goes on with it.
+        notice(text) is called where the file is damaged or missing and an older one is taken."""
         from microtrain import checkpoint
 
-        return checkpoint.restore(self, path)
+        return checkpoint.restore(self, path, notice)
 
     def __repr__(self):
         return "<Model %s: input %s, %d classes, %d operators, %d B %s%s>" % (

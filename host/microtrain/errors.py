@@ -43,6 +43,10 @@ class DeviceTimeout(DeviceError):
     """A board did not answer in time."""
 
 
+class BoardReset(DeviceError):
+    """The board no longer knows of what this program had begun: it was reset."""
+
+
 class RemoteError(DeviceError):
     """Code on the board raised.
 

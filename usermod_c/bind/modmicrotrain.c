@@ -1,6 +1,8 @@
 // _microtrain: the engine as MicroPython objects. Thin: it converts objects and errors; the package `microtrain` is for people.
 #include "modmicrotrain.h"
 
+#include "checkpoint.h"
+
 #include "py/runtime.h"
 
 MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *e) {
@@ -54,6 +56,9 @@ MICROTRAIN_DICT(microtrain_globals,
     {MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&microtrain_model_type)},
     {MP_ROM_QSTR(MP_QSTR_Plan), MP_ROM_PTR(&microtrain_plan_type)},
     {MP_ROM_QSTR(MP_QSTR_Session), MP_ROM_PTR(&microtrain_session_type)},
+    {MP_ROM_QSTR(MP_QSTR_checkpoint), MP_ROM_PTR(&microtrain_checkpoint_obj)},
+    {MP_ROM_QSTR(MP_QSTR_CHECKPOINT_HEAD), MP_ROM_INT(MT_CHECKPOINT_HEAD)},
+    {MP_ROM_QSTR(MP_QSTR_Link), MP_ROM_PTR(&microtrain_link_type)},
     {MP_ROM_QSTR(MP_QSTR_ABI), MP_ROM_INT(MICROTRAIN_ABI)},
     {MP_ROM_QSTR(MP_QSTR_FORMAT), MP_ROM_INT(MT_VERSION_MAJOR)},
     {MP_ROM_QSTR(MP_QSTR_CROSS_ENTROPY), MP_ROM_INT(MT_LOSS_CROSS_ENTROPY)},

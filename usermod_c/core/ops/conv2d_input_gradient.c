@@ -29,21 +29,25 @@ static int32_t row_bytes(int32_t columns) {
     return (int32_t)(sizeof(mt_term_t) + sizeof(int16_t)) + columns;
 }
 
-static uint32_t backward_blocks(const mt_window_t *w, void *scratch, backward_blocks_t *b) {
+// Sizes, and the bytes of scratch.
+static uint32_t backward_blocks(const mt_window_t *w, backward_blocks_t *b) {
     int32_t pixels = w->in_h * w->in_w, most = pixels > 1 ? MOST_COLUMNS : SUM_BYTES / 4, parts = (w->in_c + most - 1) / most;
     b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
     b->pixels = mt_min(SUM_BYTES / 4 / b->columns, pixels);
     b->rows = mt_min(BLOCK_BYTES / row_bytes(b->columns), w->out_c);
+    return (uint32_t)(4 * b->pixels * b->columns + (b->rows < w->out_c ? BLOCK_BYTES : b->rows * row_bytes(b->columns)));
+}
+
+static void place_blocks(backward_blocks_t *b, void *scratch) {
     b->sums = scratch;
     b->terms = (mt_term_t *)(b->sums + b->pixels * b->columns);
     b->weights = (int8_t *)(b->terms + b->rows);
     b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
-    return (uint32_t)(4 * b->pixels * b->columns + (b->rows < w->out_c ? BLOCK_BYTES : b->rows * row_bytes(b->columns)));
 }
 
 uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w) {
     backward_blocks_t b;
-    return backward_blocks(w, NULL, &b);
+    return backward_blocks(w, &b);
 }
 
 uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
@@ -202,7 +206,8 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_weights_t *weights = &g->conv->weights;
     backward_blocks_t b;
     dense_blocks_t d;
-    uint32_t bytes = backward_blocks(w, g->scratch, &b);
+    uint32_t bytes = backward_blocks(w, &b);
+    place_blocks(&b, g->scratch);
     int32_t pixels = w->in_h * w->in_w;
     bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
     if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) && dense_blocks(w, g->scratch, bytes, &d)) {

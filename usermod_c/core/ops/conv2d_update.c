@@ -10,25 +10,32 @@
 #define BIASES 32 // whose gradients are summed at once
 
 typedef struct {
-    int32_t pitch, rows, pixels; // pitch: from the gradient of one tap to the next
+    int32_t pitch, rows, pixels, taps; // pitch: from the gradient of one tap to the next
     int32_t *gradient; // [rows][taps][pitch]
     int32_t *sums; // [rows][taps]
     mt_term_t *terms; // [pixels, made even]
     int32_t *packed; // [pixels][pitch / 2]
 } update_blocks_t;
 
-static uint32_t update_blocks(const mt_window_t *w, int32_t count, void *scratch, update_blocks_t *b) {
+static int32_t most_terms(const update_blocks_t *b) {
+    return (b->pixels + 1) & ~1;
+}
+
+// Sizes, and the bytes of scratch.
+static uint32_t update_blocks(const mt_window_t *w, int32_t count, update_blocks_t *b) {
     bool pointwise = mt_is_pointwise(w);
-    int32_t taps = w->kernel_h * w->kernel_w, pixels = w->out_h * w->out_w;
+    b->taps = w->kernel_h * w->kernel_w;
     b->pitch = pointwise ? (int32_t)mt_align((uint32_t)count, 4) : count;
-    b->rows = mt_clamp(ROW_BYTES / (4 * taps * (b->pitch + 1)), 1, w->out_c);
-    b->pixels = mt_min(pixels, pointwise ? mt_clamp(PIXEL_BYTES / (2 * b->pitch), 8, 64) : 64);
-    int32_t terms = (b->pixels + 1) & ~1;
+    b->rows = mt_clamp(ROW_BYTES / (4 * b->taps * (b->pitch + 1)), 1, w->out_c);
+    b->pixels = mt_min(w->out_h * w->out_w, pointwise ? mt_clamp(PIXEL_BYTES / (2 * b->pitch), 8, 64) : 64);
+    return (uint32_t)(4 * b->rows * b->taps * (b->pitch + 1) + 8 * most_terms(b) + (pointwise ? 2 * b->pixels * b->pitch : 0));
+}
+
+static void place_blocks(update_blocks_t *b, void *scratch) {
     b->gradient = scratch;
-    b->sums = b->gradient + b->rows * taps * b->pitch;
-    b->terms = (mt_term_t *)(b->sums + b->rows * taps);
-    b->packed = (int32_t *)(b->terms + terms);
-    return (uint32_t)(4 * b->rows * taps * (b->pitch + 1) + 8 * terms + (pointwise ? 2 * b->pixels * b->pitch : 0));
+    b->sums = b->gradient + b->rows * b->taps * b->pitch;
+    b->terms = (mt_term_t *)(b->sums + b->rows * b->taps);
+    b->packed = (int32_t *)(b->terms + most_terms(b));
 }
 
 #define DENSE_BYTES 6656 // of the blocks below, which are the same on all processors: words for a panel, 16 bits for factors
@@ -40,7 +47,7 @@ static int32_t dense_depth(const mt_window_t *w) {
 
 uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
     update_blocks_t b;
-    int32_t bytes = (int32_t)update_blocks(w, count, NULL, &b), depth = dense_depth(w);
+    int32_t bytes = (int32_t)update_blocks(w, count, &b), depth = dense_depth(w);
     int32_t dense = mt_is_pointwise(w) && b.pixels >= 8 ? mt_min(8 * depth + w->out_c * (4 * count + 2 * depth), DENSE_BYTES) : 0;
     return (uint32_t)(dense > bytes ? dense : bytes);
 }
@@ -228,7 +235,8 @@ void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t 
     int32_t n = c->weights.taps * c->weights.count;
     update_blocks_t b;
     dense_blocks_t d;
-    update_blocks(&c->window, c->weights.count, scratch, &b);
+    update_blocks(&c->window, c->weights.count, &b);
+    place_blocks(&b, scratch);
     const bool dense = dense_blocks(c, q, x, scratch, &d);
     const int32_t most = dense ? d.rows : b.rows, pitch = dense ? n : c->weights.taps * b.pitch;
     for (int32_t first = 0; first < c->window.out_c; first += most) {

@@ -125,6 +125,7 @@ def checkpoint_summary(file: Path, found: Checkpoint) -> dict[str, Any]:
         "lr": found.lr,
         "seed": found.seed,
         "state_bytes": len(found.state),
+        "fit": found.fit,
     }
 
 
@@ -134,10 +135,14 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     for key, value in summary.items():
-        if key not in ("operators", "metadata", "layers"):
+        if key not in ("operators", "metadata", "layers", "fit"):
             click.echo(f"{key:{KEY_WIDTH}}{value}")
     for key, value in summary.get("metadata", {}).items():
         click.echo(f"{'  ' + key:{KEY_WIDTH}}{value}")
+    if summary.get("fit"):
+        fit = summary["fit"]
+        done, total = fit.get("done"), f"{fit.get('epochs')} x {fit.get('samples')}"
+        click.echo(f"{'unfinished fit':{KEY_WIDTH}}{done} of {total} steps")
     if "operators" not in summary:
         return
     table = Table("#", "name", "operator", "output", "kernel", "stride", "activation", "weights",
