@@ -22,7 +22,8 @@ from collections import Counter
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(TESTS), str(TESTS / "faults")]
+sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(TESTS / "faults"))
 
 import killed_runs
 import link_rates
@@ -95,9 +96,9 @@ def boards(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as name:
         found = many_boards.Boards(Path(name), options.boards).run(options.seconds)
     leaked = threading.active_count() - threads
-    print(f"{found.boards} boards, {options.seconds} s: {found.runs} runs, {found.events:,} events, "
-          f"{found.lost_events} lost; {found.leaked_descriptors} descriptors, {leaked} threads "
-          "leaked")  # fmt: skip
+    print(f"{found.boards} boards, {options.seconds} s: {found.runs} runs, {found.events:,} "
+          f"events, {found.lost_events} lost; {found.leaked_descriptors} descriptors, {leaked} "
+          "threads leaked")  # fmt: skip
     results.merge({
         "boards": found.boards, "board_runs": found.runs, "board_events": found.events,
         "lost_events": found.lost_events, "leaked_descriptors": found.leaked_descriptors,
