@@ -21,9 +21,8 @@ import threading
 from collections import Counter
 from pathlib import Path
 
-TESTS = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(TESTS))
-sys.path.insert(0, str(TESTS / "faults"))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "faults"))
 
 import killed_runs
 import link_rates
@@ -32,7 +31,6 @@ import power_cuts
 import results
 
 SAVES = 20
-ACCIDENTS = 2  # of a killed run
 SIZES = {"virtual": 10_000_000, "emu:rp2040": 100_000}
 
 
@@ -66,7 +64,7 @@ def runs(options: argparse.Namespace) -> None:
         expected = killed_runs.sha256_of_plain_run(folder)
         for seed in range(options.runs):
             run = killed_runs.Run(folder / f"board{seed}", folder, seed)
-            mismatches += run.sha256(ACCIDENTS) != expected
+            mismatches += run.sha256(1 + seed % 2) != expected
             kills += run.accidents
             if (seed + 1) % 50 == 0:
                 print(f"{seed + 1} runs, {mismatches} mismatches, {dict(kills)}", flush=True)
