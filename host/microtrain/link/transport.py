@@ -325,6 +325,8 @@ class Device:
 
         What a host started and left to itself with detach() goes on.
         """
+        if self._session is not None:
+            self._serial.use(self._line.port)  # it may have been opened anew
         if self._serial.is_open:
             with contextlib.suppress(DeviceError):
                 self._leave()
