@@ -102,9 +102,9 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
 
 // to[i] = factor * x[i] - less, |factor| <= 32767.
 #if defined(__ARM_FEATURE_DSP)
-void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, int32_t less, int32_t n);
+void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to);
 #else
-static inline void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, int32_t less, int32_t n) {
+static inline void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to) {
     const int32_t *end = to + n;
 #if MT_RV32
     for (; to + 4 <= end; x += 4, to += 4) {

@@ -148,7 +148,7 @@ static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, in
 }
 
 static MT_HOT void one_pixel(int32_t v, const int8_t *x, int32_t zero, int32_t n, int32_t *gradient) {
-    mt_scale_row(gradient, v, x, v * zero, n);
+    mt_scale_row(v, v * zero, x, n, gradient);
 }
 
 // Gradients [taps][count] of output channels [o, o + rows), less the input's zero point times the sums of what they were multiplied with.

@@ -20,6 +20,22 @@ static inline int32_t mt_rounded_top_add(int32_t a, int32_t b, int32_t sum) {
 static inline int32_t mt_saturate8(int32_t a) {
     return mt_clamp(a, INT8_MIN, INT8_MAX);
 }
+
+static inline int8_t *mt_store_four(int8_t *to, int32_t step, int32_t a, int32_t b, int32_t c, int32_t d) {
+    to[0] = (int8_t)a;
+    to[step] = (int8_t)b;
+    to[2 * step] = (int8_t)c;
+    to[3 * step] = (int8_t)d;
+    return to + 4 * step;
+}
+
+static inline const int32_t *mt_load_four(const int32_t *from, int32_t *a, int32_t *b, int32_t *c, int32_t *d) {
+    *a = from[0];
+    *b = from[1];
+    *c = from[2];
+    *d = from[3];
+    return from + 4;
+}
 #endif
 
 typedef struct { // of a channel
@@ -45,12 +61,14 @@ static inline int32_t rounded(const channel_t c, int32_t sum, const bool once) {
 static inline void finish(const mt_finish_t *f, int8_t *y, const mt_finish_row_t *row, const int32_t *sums, int32_t n, const bool once) {
     const channel_t c = channel_of(f, row);
     const int32_t step = f->step;
-    for (const int32_t *end = sums + n; sums < end; sums += 4, y += 4 * step) {
-        int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-        y[0] = (int8_t)mt_saturate8(rounded(c, s0, once));
-        y[step] = (int8_t)mt_saturate8(rounded(c, s1, once));
-        y[2 * step] = (int8_t)mt_saturate8(rounded(c, s2, once));
-        y[3 * step] = (int8_t)mt_saturate8(rounded(c, s3, once));
+    for (const int32_t *end = sums + n; sums < end;) {
+        int32_t s0, s1, s2, s3;
+        sums = mt_load_four(sums, &s0, &s1, &s2, &s3);
+        s0 = mt_saturate8(rounded(c, s0, once));
+        s1 = mt_saturate8(rounded(c, s1, once));
+        s2 = mt_saturate8(rounded(c, s2, once));
+        s3 = mt_saturate8(rounded(c, s3, once));
+        y = mt_store_four(y, step, s0, s1, s2, s3);
     }
 }
 

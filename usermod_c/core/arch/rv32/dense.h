@@ -56,8 +56,8 @@ static inline void mt_outer_add(const mt_outer_t *factors, const int32_t *panel,
 }
 
 // Factors of all channels, whose number is returned.
-#define MT_FOLD_BYTES 1
-static inline int32_t mt_fold_bytes(const mt_fold_t *f, const int8_t *q) {
+#define MT_FOLD_DENSE 1
+static inline int32_t mt_fold_dense(const mt_fold_t *f, const int8_t *q) {
     const int32_t n = f->n, shift = f->shift, half = 1 << (shift - 1);
     const int8_t *a = q + f->at[0], *b = q + f->at[1], *c = q + f->at[2], *d = q + f->at[3];
     const int16_t *multipliers = f->multipliers;
