@@ -33,22 +33,10 @@ static inline void mt_finish(const mt_finish_t f, int32_t at, int32_t acc, int32
     }
 }
 
-// ((sum + minus_low) * multiplier + offset) >> 24 is an output, and right where its fraction is not below `uncertain`. Sums below -minus_low are
-// clamped; what lies more than `range` above it becomes the largest output, clamped or not.
-typedef struct {
-    int32_t minus_low;
-    uint32_t range, offset;
-    uint32_t uncertain; // in units of 2^-32
-    uint32_t multiplier;
-} mt_quick_t;
-
 typedef struct { // of an output channel
     int32_t start; // what its sums begin with
     int32_t mult_low, mult_high; // 16 bits, signed, and the rest
     int32_t shift; // positive: to the right
-#if !MT_HIGH_PRODUCTS
-    mt_quick_t quick;
-#endif
 } mt_finish_row_t;
 
 static inline void mt_finish_row(mt_finish_row_t *row, int32_t start, int32_t mult, int32_t shift) {
@@ -79,9 +67,6 @@ static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row, int
 #endif
 }
 
-// The channel's quick way, where products give sums of `most_sum` at most. With false there is none: no output is certain.
-bool mt_finish_quick(mt_quick_t *quick, const mt_finish_row_t *row, const mt_finish_t *f, uint32_t most_sum);
-
 // Four channels of n pixels, n a multiple of 4: sums [channel][n] to y[at + pixel * step + channel].
 #if defined(__ARM_ARCH_6M__) || MT_HIGH_PRODUCTS
 void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n);
@@ -89,13 +74,7 @@ void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows
 static inline void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {
     for (int32_t i = 0; i < 4 * n; i++) {
         const mt_finish_row_t *r = &rows[i / n];
-        const int32_t to = at + i % n * f->step + i / n;
-        const uint32_t sum = (uint32_t)sums[i] + (uint32_t)r->quick.minus_low, v = sum * r->quick.multiplier + r->quick.offset;
-        if (sum <= r->quick.range && v << 8 >= r->quick.uncertain) {
-            f->y[to] = (int8_t)(v >> 24);
-        } else {
-            mt_finish(*f, to, r->start + sums[i], mt_finish_mult(r), -r->shift);
-        }
+        mt_finish(*f, at + i % n * f->step + i / n, r->start + sums[i], mt_finish_mult(r), -r->shift);
     }
 }
 #endif

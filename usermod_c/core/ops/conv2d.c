@@ -2,6 +2,7 @@
 
 #include "../arch/hot.h"
 #include "../arch/kernels.h"
+#include "../arch/quick.h"
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 128
@@ -94,9 +95,11 @@ static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t oy, int3
 
 typedef struct { // up to four output channels
     int32_t count;
-    bool quick; // four, and mt_finish_rows takes them
+    bool whole; // four, and mt_finish_rows takes them
+    bool quick; // and there is `quick`
     const int8_t *weights[4];
     mt_finish_row_t finish[4];
+    mt_quick_t quickly[4];
 } rows_t;
 
 // Rows [row, row + n) of mixed weights put together, `pitch` apart; moved[j]: by what training has changed the sum of each.
@@ -133,8 +136,8 @@ static inline int32_t row_start(const mt_conv_t *c, int32_t r, const int8_t *wei
     return mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(weights, patch_bytes(&c->window));
 }
 
-// Channels from o on; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
-static void load_rows(const mt_conv_t *c, const mt_finish_t *f, int32_t o, int32_t pitch, bool packed, int8_t *row_buffer, rows_t *rows) {
+// Channels from o on, for n pixels; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
+static void load_rows(const mt_conv_t *c, const mt_finish_t *f, int32_t o, int32_t n, int32_t pitch, bool packed, int8_t *row_buffer, rows_t *rows) {
     const mt_channels_t *ch = &c->channels;
     const mt_weights_t *w = &c->weights;
     const int32_t k = patch_bytes(&c->window);
@@ -142,7 +145,7 @@ static void load_rows(const mt_conv_t *c, const mt_finish_t *f, int32_t o, int32
     const int8_t *source = (w->trained ? w->trained : w->frozen) + o * k;
     int32_t moved[4];
     rows->count = mt_min(4, c->window.out_c - o);
-    rows->quick = rows->count == 4;
+    rows->whole = packed && rows->count == 4;
     if (mixed) {
         mix_rows(w, o, rows->count, row_buffer, pitch, moved);
     }
@@ -158,13 +161,9 @@ static void load_rows(const mt_conv_t *c, const mt_finish_t *f, int32_t o, int32
         rows->weights[j] = mixed || filled ? buffer : source + row * k;
         mt_finish_row_t *finish = &rows->finish[j];
         mt_finish_row(finish, row_start(c, o + row, rows->weights[j], mixed ? moved[row] : 0), ch->mult[o + row], ch->shift[o + row]);
-        rows->quick = rows->quick && packed && mt_finish_takes(c->window.round_once, finish, k);
-#if !MT_HIGH_PRODUCTS
-        if (rows->quick) {
-            mt_finish_quick(&finish->quick, finish, f, (uint32_t)k << 14);
-        }
-#endif
+        rows->whole = rows->whole && mt_finish_takes(c->window.round_once, finish, k);
     }
+    rows->quick = MT_QUICK && n >= MT_QUICK && rows->whole && mt_quick_of(rows->quickly, rows->finish, 4, f, (uint32_t)k << 14);
 }
 
 // Out of the way.
@@ -194,8 +193,12 @@ static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_
         left = mt_min(n, PANEL_PIXELS);
         int32_t count = (left + 3) / 4;
         mt_panel_rows(rows->weights[0], panels, k, count, sums);
-        if (rows->quick && left == 4 * count) {
-            mt_finish_rows(&f, at, rows->finish, sums, left);
+        if (rows->whole && left == 4 * count) {
+            if (rows->quick) {
+                mt_quick_rows(&f, at, rows->finish, rows->quickly, sums, left);
+            } else {
+                mt_finish_rows(&f, at, rows->finish, sums, left);
+            }
             continue;
         }
         for (int32_t j = 0; j < 4; j++) {
@@ -267,7 +270,7 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
         }
         for (int32_t o = 0; o < w->out_c; o += 4) {
             rows_t rows;
-            load_rows(c, &f, o, pitch, packed, row_buffer, &rows);
+            load_rows(c, &f, o, n, pitch, packed, row_buffer, &rows);
             if (packed && rows.count == 4) {
                 forward_panels(f, &rows, panel, pitch, n, p * w->out_c + o);
             } else {

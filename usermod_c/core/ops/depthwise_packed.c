@@ -1,5 +1,6 @@
 #include "depthwise_packed.h"
 
+#include "../arch/quick.h"
 #include "../scale.h"
 
 #define FOLD_SHIFT 7 // of the input gradient's accumulators: 15 - 8 (depthwise_conv2d.c)
@@ -51,7 +52,7 @@ static void forward_steps(forward_t *f, uint32_t most_sum) {
         return;
     }
 #endif
-    if (!mt_finish_quick(&q, &row, &f->finish, most_sum)) {
+    if (!mt_quick_of(&q, &row, 1, &f->finish, most_sum)) {
         all_slowly(&f->target);
         return;
     }

@@ -1,10 +1,8 @@
-// Outputs through one multiplication of 32 bits (../finish.h): the multiplier is rounded to what leaves 8 bits for the output, and how far that
-// may be off is known.
-#include "../finish.h"
+#include "../quick.h"
 #include "../hot.h"
 
 #define FAR (1u << 30)
-#define LEAST_MULTIPLIER 8 // with which no limit of a sum is as far
+#define MOST_RIGHT 15 // with more, the multiplier has few bits left
 
 static void set_limits(mt_quick_t *q, int32_t low, int32_t high) {
     q->minus_low = -low;
@@ -29,32 +27,34 @@ static MT_COLD bool is_flat(mt_quick_t *q, const mt_finish_row_t *row, const mt_
     return v[0] == v[1];
 }
 
-MT_HOT bool mt_finish_quick(mt_quick_t *q, const mt_finish_row_t *row, const mt_finish_t *f, uint32_t most_sum) {
-    const int32_t start = row->start, right = row->shift;
-    const uint32_t most_start = (uint32_t)mt_abs(start);
-    if (right > 16 && most_sum < FAR && most_start <= INT32_MAX - most_sum && is_flat(q, row, f, (int32_t)most_sum)) {
-        return true;
-    }
-    const uint32_t below = (uint32_t)-f->low, above = (uint32_t)f->high;
-    if (right > 1 && right <= 24 && (below | above) < 256 && most_start < FAR / 2 && most_sum < FAR) {
-        const uint32_t mult = (uint32_t)mt_finish_mult(row), m = (mult + (1u << (6 + right))) >> (7 + right);
-        if (m >= LEAST_MULTIPLIER) {
-            // sums that are not clamped are smaller than what products can give
-            uint32_t limit = (((below > above ? below : above) + 1) * (1u << 24) - 1) / m, most = most_start + most_sum;
-            most = most < limit ? most : limit;
-            const uint32_t off = (uint32_t)mt_abs((int32_t)((m << (7 + right)) - mult)) >> (right - 1); // of the multiplier, in units of 2^-8
-            const uint32_t error = ((most >> 8) + 1) * (off + 1) + ((1u << 23) >> right) + 2, half = (1u << 23) + error; // in units of 2^-24
-            const uint32_t low = ((below << 24) + half) / m, high = ((above << 24) + (1u << 24) - 1 - half) / m;
-            q->minus_low = (int32_t)low + start;
-            q->range = low + high;
-            q->offset = half + ((uint32_t)f->zero << 24) - low * m;
-            q->uncertain = error << 9;
-            q->multiplier = m;
-            if (error < 1u << 22) {
-                return true;
+MT_HOT bool mt_quick_of(mt_quick_t *q, const mt_finish_row_t *row, int32_t count, const mt_finish_t *f, uint32_t most_sum) {
+    const uint32_t below = (uint32_t)-f->low, above = (uint32_t)f->high, largest = (below > above ? below : above) + 1;
+    for (const mt_finish_row_t *end = row + count; row < end; row++, q++) {
+        const int32_t start = row->start, right = row->shift;
+        const uint32_t mult = (uint32_t)mt_finish_mult(row), most_start = (uint32_t)mt_abs(start);
+        if (right > MOST_RIGHT) {
+            if (most_sum < FAR && most_start <= INT32_MAX - most_sum && is_flat(q, row, f, (int32_t)most_sum)) {
+                continue;
             }
+            return false;
         }
+        if (right < 2 || largest > 256 || most_start >= FAR / 2 || most_sum >= FAR || mult < 1u << 30) {
+            return false;
+        }
+        // All in units of 2^-24. Sums that are not clamped are at most largest / multiplier, and 1 / x at most 1.5 - x / 2 from 1 to 2.
+        const uint32_t m = (mult + (1u << (6 + right))) >> (7 + right), off = (uint32_t)mt_abs((int32_t)((m << (7 + right)) - mult)) >> (right - 1);
+        uint32_t most = (most_start + most_sum) >> 8, limit = largest * (384 - (mult >> 23)) >> (MOST_RIGHT - right);
+        most = most < limit ? most : limit;
+        const uint32_t error = (most + 1) * (off + 1) + ((1u << 23) >> right) + 2, half = (1u << 23) + error;
+        if (error >= 1u << 22) {
+            return false;
+        }
+        const uint32_t low = ((below << 24) + half) / m, high = ((above << 24) + (1u << 24) - 1 - half) / m;
+        q->minus_low = (int32_t)low + start;
+        q->range = low + high;
+        q->offset = half + ((uint32_t)f->zero << 24) - low * m;
+        q->uncertain = error << 9;
+        q->multiplier = m;
     }
-    *q = (mt_quick_t) {0, UINT32_MAX, 0, UINT32_MAX, 0};
-    return false;
+    return true;
 }
