@@ -1,5 +1,6 @@
 // The assembly of arch/armv6m against plain loops, for test_armv6m.py, which runs it in QEMU. Exits 0, or with a line about the first difference.
 #include "arch/kernels.h"
+#include "arch/mix.h"
 #include "arch/quick.h"
 
 enum { ROWS = 24, WIDTH = 40, DEPTH = 24 };
@@ -126,6 +127,35 @@ static void check_scaled(int32_t n) {
     }
     mt_scale_row(factor, less, rows, n, found);
     compare(found, expected, WIDTH + 4, "mt_scale_row\n");
+}
+
+static void check_mixing(int32_t count, int32_t n) {
+    static uint16_t channels[WIDTH];
+    static int8_t trained[4 * WIDTH], mixed[ROWS * WIDTH];
+    int32_t moved[5] = {1, 2, 3, 4, 5}, expected_moved[5] = {1, 2, 3, 4, 5}, at = 0;
+    const int32_t pitch = 3 * WIDTH, trained_pitch = count + (count < WIDTH);
+    fill_rows(-127);
+    for (int32_t i = 0; i < count; i++, at += 1 + (int32_t)draw(3)) {
+        channels[i] = (uint16_t)at;
+    }
+    for (int32_t i = 0; i < ROWS * WIDTH; i++) {
+        mixed[i] = rows[i];
+    }
+    for (int32_t row = 0; row < n; row++) {
+        for (int32_t i = 0; i < count; i++) {
+            int32_t v = value(127);
+            trained[row * trained_pitch + i] = (int8_t)v;
+            expected_moved[row] += v - mixed[row * pitch + channels[i]];
+            mixed[row * pitch + channels[i]] = (int8_t)v;
+        }
+    }
+    mt_mix(&(mt_mix_t) {rows, pitch, trained, trained_pitch, channels, count, n, moved});
+    compare(moved, expected_moved, 5, "mt_mix: sum\n");
+    for (int32_t i = 0; i < ROWS * WIDTH; i++) {
+        if (rows[i] != mixed[i]) {
+            stop("mt_mix\n");
+        }
+    }
 }
 
 static void check_packing(int32_t n) {
@@ -286,6 +316,7 @@ void reset(void) {
         check_nested(4 + 4 * (int32_t)draw(WIDTH / 4), (int32_t)draw(ROWS + 1));
         check_fold((int32_t)draw(ROWS) + 1, 1 + (int32_t)draw(14));
         check_scaled((int32_t)draw(WIDTH) + 1);
+        check_mixing((int32_t)draw(WIDTH + 1), 1 + (int32_t)draw(4));
         check_packing(4 + 4 * (int32_t)draw(WIDTH / 4));
         check_products(4 + 4 * (int32_t)draw(WIDTH / 4), 1 + (int32_t)draw(3));
         check_finish(4 + 4 * (int32_t)draw(WIDTH / 4));

@@ -2,6 +2,7 @@
 
 #include "../arch/hot.h"
 #include "../arch/kernels.h"
+#include "../arch/mix.h"
 #include "../arch/quick.h"
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
@@ -102,21 +103,36 @@ typedef struct { // up to four output channels
     mt_quick_t quickly[4];
 } rows_t;
 
-// Rows [row, row + n) of mixed weights put together, `pitch` apart; moved[j]: by what training has changed the sum of each.
+// mt_mix of the first channels.
+static __attribute__((noinline)) void mix_first(const mt_mix_t *m) {
+    for (int32_t row = 0; row < m->rows; row++) {
+        int8_t *to = m->to + row * m->pitch;
+        const int8_t *trained = m->trained + row * m->trained_pitch;
+        m->moved[row] += mt_sum(trained, m->count) - mt_sum(to, m->count);
+        memcpy(to, trained, (size_t)m->count);
+    }
+}
+
+// Rows [row, row + n) of frozen weights, into which the trained ones go, `pitch` apart; moved[j]: by what that changes the sum of each.
 static MT_HOT void mix_rows(const mt_weights_t *w, int32_t row, int32_t n, int8_t *to, int32_t pitch, int32_t *moved) {
-    const int32_t k = w->taps * w->in_c, trained_k = w->taps * w->count;
+    const int32_t taps = w->taps, in_c = w->in_c, count = w->count, k = taps * in_c;
+    const int8_t *frozen = w->frozen + row * k;
+    mt_mix_t m = {to, pitch, w->trained + row * taps * count, taps * count, w->channels, count, n, moved};
     for (int32_t j = 0; j < n; j++) {
-        memcpy(to + j * pitch, w->frozen + (row + j) * k, (size_t)k);
         moved[j] = 0;
     }
-    for (int32_t t = 0; t < w->taps; t++, to += w->in_c) {
-        for (int32_t i = 0; i < w->count; i++) {
-            int8_t *p = to + mt_weights_channel(w, i);
-            const int8_t *trained = w->trained + row * trained_k + t * w->count + i;
-            for (int32_t j = 0; j < n; j++, p += pitch, trained += trained_k) {
-                moved[j] += *trained - *p;
-                *p = *trained;
-            }
+    if (pitch == k) { // one long row
+        memcpy(to, frozen, (size_t)(n * k));
+    } else {
+        for (int32_t j = 0; j < n; j++) {
+            memcpy(to + j * pitch, frozen + j * k, (size_t)k);
+        }
+    }
+    for (int32_t t = 0; t < taps; t++, m.to += in_c, m.trained += count) {
+        if (m.channels) {
+            mt_mix(&m);
+        } else {
+            mix_first(&m);
         }
     }
 }
