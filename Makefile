@@ -148,7 +148,7 @@ natmod-test: $(STOCK) ## what the tests of the native module need
 # --- the engine as a shared library -------------------------------------------------------------
 
 ENGINE_SRC := $(sort $(wildcard \
-	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c))
+	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c usermod_c/link/*.c))
 ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
 	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
 ENGINE := $(BUILD)/engine/libmicrotrain.so
@@ -156,7 +156,7 @@ ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
 
 $(ENGINE): FLAGS := -O3
 $(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_VECTORS=1 -DMT_NESTED=1 -DMT_QUICK=4 -DMT_SHORT_MULTIPLY=1 \
+	-DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_DENSE=1 -DMT_VECTORS=1 -DMT_NESTED=1 -DMT_QUICK=4 -DMT_SHORT_MULTIPLY=1 \
 	-fno-sanitize-recover=all
 
 define compile_engine
@@ -164,24 +164,60 @@ define compile_engine
 	@$(CC) $(ENGINE_CFLAGS) $(FLAGS) -MMD -MP -c -o $@ $<
 endef
 
-$(BUILD)/engine/fast/%.o: usermod_c/core/%.c Makefile
+$(BUILD)/engine/fast/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
-$(BUILD)/engine/asan/%.o: usermod_c/core/%.c Makefile
+$(BUILD)/engine/asan/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
-$(ENGINE): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.o)
-$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.o)
+$(ENGINE): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.o)
+$(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.o)
 $(ENGINE) $(ENGINE_ASAN):
 	@echo "linking $@"
 	@$(CC) -shared $(FLAGS) -o $@.part $^ -lm
 	@mv $@.part $@
 
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/fast/%.d)
--include $(ENGINE_SRC:usermod_c/core/%.c=$(BUILD)/engine/asan/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.d)
 
 .PHONY: engine
 engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and with sanitizers
+
+# --- fuzzing ------------------------------------------------------------------------------------
+
+# A target is tests/fuzz/TARGET.c; its corpus is tests/fuzz/TARGET.tar.xz.
+FUZZ_TARGETS := image checkpoint frame
+FUZZ_SECONDS ?= 600
+FUZZ_CFLAGS := -std=c99 -O2 -g -Wall -Wextra -Werror -ffp-contract=off -fno-omit-frame-pointer -fno-sanitize-recover=all \
+	-Iusermod_c/core -Iusermod_c/link -DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_VECTORS=1 -DMT_SHORT_MULTIPLY=1
+FUZZ_SANITIZE := address,undefined
+FUZZERS := $(FUZZ_TARGETS:%=$(BUILD)/fuzz/%)
+
+$(BUILD)/fuzz/clang:
+	@boards/setup.sh fuzz
+	@mkdir -p $(@D)
+	@touch $@
+
+$(BUILD)/fuzz/engine/%.o: usermod_c/%.c $(BUILD)/fuzz/clang Makefile
+	@mkdir -p $(@D)
+	@clang $(FUZZ_CFLAGS) -fsanitize=fuzzer-no-link,$(FUZZ_SANITIZE) $(FUZZ_COVERAGE) -MMD -MP -c -o $@ $<
+
+# Comparisons are followed in what reads, not in the kernels, where that is most of the time.
+FUZZ_COVERAGE := -fno-sanitize-coverage=trace-cmp
+$(BUILD)/fuzz/engine/core/model.o $(BUILD)/fuzz/engine/core/checkpoint.o $(BUILD)/fuzz/engine/link/frame.o: FUZZ_COVERAGE :=
+# An input's hash is checked, not read: its speed is that of the fuzzer.
+$(BUILD)/fuzz/engine/core/sha256.o: FUZZ_SANITIZE := undefined
+
+$(FUZZERS): $(BUILD)/fuzz/%: tests/fuzz/%.c $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/fuzz/engine/%.o) tests/fuzz/network.mtm
+	@echo "linking $@"
+	@clang $(FUZZ_CFLAGS) -DNETWORK='"$(CURDIR)/tests/fuzz/network.mtm"' -fsanitize=fuzzer,$(FUZZ_SANITIZE) $(FUZZ_COVERAGE) -o $@ $(filter %.c %.o,$^) -lm
+
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/fuzz/engine/%.d)
+
+.PHONY: fuzzers fuzz
+fuzzers: $(FUZZERS)
+fuzz: fuzzers $(PYTHON_READY) ## fuzz every target for FUZZ_SECONDS (600) in all
+	$(PY) tests/fuzz/fuzzers.py --seconds $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 # --- what it is for -----------------------------------------------------------------------------
 
@@ -201,10 +237,10 @@ models: $(PYTHON_READY) ## model images of every network in ../shared/data, to b
 # --- tests --------------------------------------------------------------------------------------
 
 .PHONY: test test-all lint
-test: $(READY) engine virtual32 emulator qemu natmod-test ## everything that CI needs to believe a change
+test: $(READY) engine virtual32 emulator qemu natmod-test fuzzers ## everything that CI needs to believe a change
 	$(PY) -m pytest -c tests/pytest.ini -m "not slow" tests
 
-test-all: $(READY) engine virtual32 emulator qemu natmod-test ## the tests, slow ones too
+test-all: $(READY) engine virtual32 emulator qemu natmod-test fuzzers ## the tests, slow ones too
 	$(PY) -m pytest -c tests/pytest.ini tests
 
 lint: $(PYTHON_READY) ## ruff and mypy
@@ -218,7 +254,7 @@ size: virtual ## bytes of the engine and the binding in the virtual board
 
 # --- benchmarks ---------------------------------------------------------------------------------
 
-BENCHES := kernels memory accuracy search
+BENCHES := kernels memory accuracy search faults
 
 .PHONY: bench $(BENCHES:%=bench-%)
 bench: $(BENCHES:%=bench-%) ## all benchmark tables, also as build/bench/*.json
@@ -227,6 +263,8 @@ bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
 bench-search: ## layers to train, searched and published
+bench-faults: ## what is lost when the power goes: power cuts at every write (15 minutes)
+bench-faults: emulator
 bench-kernels: emulator qemu
 bench-accuracy: torch
 .PHONY: torch

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Gets what the builds need, pinned and checked. Every step is safe to repeat and does nothing when
-# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu|xtensa|natmod
+# its work is done. Called by the Makefile; by hand: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu|xtensa|natmod|fuzz
 #
 # Environment:
 #   PYTHON           the interpreter to make .venv with (default: python3)
@@ -54,6 +54,15 @@ setup_multilib() {
         need_packages "gcc cannot make 32-bit programs" gcc-multilib
     fi
     rm -f "$build/multilib-check"
+}
+
+# The compiler that has libFuzzer and its sanitizers.
+setup_fuzz() {
+    if ! printf '#include <stdint.h>\nint LLVMFuzzerTestOneInput(const uint8_t *d, long n) { return d && n < 0; }\n' |
+        clang -fsanitize=fuzzer,address,undefined -x c -o "$build/fuzz-check" - 2>/dev/null; then
+        need_packages "clang cannot make fuzzers" clang libclang-rt-dev
+    fi
+    rm -f "$build/fuzz-check"
 }
 
 # The compiler that makes a native module for an instruction set.
@@ -338,6 +347,6 @@ if command -v flock >/dev/null; then
     flock 9
 fi
 case ${1:-} in
-    tools | multilib | python | torch | npm | micropython | rp2 | emulator | qemu | xtensa | natmod) "setup_$1" "${@:2}" ;;
-    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu|xtensa|natmod" ;;
+    tools | multilib | python | torch | npm | micropython | rp2 | emulator | qemu | xtensa | natmod | fuzz) "setup_$1" "${@:2}" ;;
+    *) die "usage: boards/setup.sh tools|multilib|python|torch|npm|micropython|rp2|emulator|qemu|xtensa|natmod|fuzz" ;;
 esac

@@ -164,6 +164,13 @@ class Augmentation(C.Structure):
     ]  # fmt: skip
 
 
+class CheckpointHeader(C.Structure):
+    _fields_ = [
+        ("image", C.c_void_p), ("description", C.c_uint32), ("state", C.c_uint32),
+        ("steps", C.c_uint32), ("epochs", C.c_uint32), ("seed", C.c_uint32), ("lr", C.c_float),
+    ]  # fmt: skip
+
+
 class AugmentShape(C.Structure):
     _fields_ = [("h", C.c_int32), ("w", C.c_int32), ("c", C.c_int32), ("zero_point", C.c_int8)]
 
@@ -198,6 +205,8 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_augment_row", None, (pointer, pointer, C.c_int32, pointer)),
         ("mt_augment_sample", None, (pointer, pointer, pointer)),
         ("mt_session_carry", C.c_int, (pointer, pointer, pointer)),
+        ("mt_signature_check", C.c_int, (pointer, size, pointer, pointer)),
+        ("mt_checkpoint_open", C.c_int, (pointer, pointer, size, C.c_uint32, pointer)),
     ):  # fmt: skip
         function = getattr(library, name)
         function.restype, function.argtypes = result, arguments

@@ -5,7 +5,8 @@ MICROTRAIN_DIR := $(USERMOD_DIR)
 MICROTRAIN_CORE := $(wildcard \
 	$(MICROTRAIN_DIR)/core/*.c \
 	$(MICROTRAIN_DIR)/core/ops/*.c \
-	$(MICROTRAIN_DIR)/core/arch/*/*.c)
+	$(MICROTRAIN_DIR)/core/arch/*/*.c \
+	$(MICROTRAIN_DIR)/link/*.c)
 
 SRC_USERMOD_LIB_C += $(MICROTRAIN_CORE)
 SRC_USERMOD_C += $(wildcard $(MICROTRAIN_DIR)/bind/*.c)

@@ -21,6 +21,14 @@
 #undef MICROPY_READLINE_HISTORY_SIZE
 #define MICROPY_READLINE_HISTORY_SIZE (8)
 
+#define MICROPY_VFS_FAT 1
+
+// What the serial line has received, without waiting (usermod_c/bind/link.c).
+#include <stddef.h>
+#include <stdint.h>
+size_t board_stdin_read(uint8_t *to, size_t n);
+#define MICROTRAIN_STDIN_READ board_stdin_read
+
 // A file, mapped into memory, stands for the flash that holds ROMFS.
 #undef MICROPY_VFS_ROM_IOCTL
 #define MICROPY_VFS_ROM_IOCTL (1)

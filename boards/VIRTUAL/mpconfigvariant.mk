@@ -10,8 +10,10 @@ MICROPY_PY_SSL = 0
 MICROPY_SSL_MBEDTLS = 0
 MICROPY_PY_TERMIOS = 0
 MICROPY_PY_THREAD = 0
-MICROPY_VFS_FAT = 0
 MICROPY_VFS_LFS1 = 0
+
+# SD cards have FAT; mpconfigvariant.h says it too, which make compares.
+MICROPY_VFS_FAT = 1
 
 SHARED_SRC_C_EXTRA += runtime/pyexec.c
 LDFLAGS += -lpthread

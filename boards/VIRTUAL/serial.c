@@ -154,6 +154,19 @@ void mp_hal_set_interrupt_char(char c) {
     interrupt_char = (signed char)c;
 }
 
+size_t board_stdin_read(uint8_t *to, size_t n) {
+    struct pollfd fd = {received_fd[0], POLLIN, 0};
+    if (rx_pos == rx_len && poll(&fd, 1, 0) > 0) {
+        ssize_t got = read(received_fd[0], rx_buf, sizeof(rx_buf));
+        rx_len = got > 0 ? got : 0;
+        rx_pos = 0;
+    }
+    n = rx_len - rx_pos < n ? rx_len - rx_pos : n;
+    memcpy(to, rx_buf + rx_pos, n);
+    rx_pos += n;
+    return n;
+}
+
 int mp_hal_stdin_rx_chr(void) {
     while (rx_pos == rx_len) {
         ssize_t n = read(received_fd[0], rx_buf, sizeof(rx_buf));

@@ -9,10 +9,11 @@
 
 from microtrain import engine  # noqa: F401 - first, as it may refuse
 from microtrain.augment import Augment
+from microtrain.autosave import Autosave
 from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.scheme import resolve
 from microtrain.trainer import Trainer
 
-__all__ = ["Augment", "Dataset", "Model", "Trainer", "resolve"]
+__all__ = ["Augment", "Autosave", "Dataset", "Model", "Trainer", "resolve"]
 __version__ = "0.1.0"

@@ -26,6 +26,20 @@ class Augment:
         self.settings = array("I", (bool(flip), shift, brightness, cutout, 0))  # mt_augment_t
         self.start(0)
 
+    def stored(self):
+        """For a checkpoint: settings, state of the generator, seed."""
+        stored = list(self.settings)
+        stored.append(self.seed)
+        return stored
+
+    @staticmethod
+    def read(stored):
+        """The Augment that stored() is of."""
+        flip, shift, brightness, cutout, state, seed = stored
+        augment = Augment(flip, shift, brightness, cutout, seed)
+        augment.settings[4] = state
+        return augment
+
     def check(self, model):
         """Raise ValueError where the model's samples do not take these changes."""
         _, _, brightness, cutout, _ = self.settings

@@ -1,5 +1,7 @@
 # The best epoch of a fit: when to stop, and what to keep.
 
+from microtrain.meter import Meter
+
 
 class Best:
     """Follows the validation of `trainer`, its accuracy or, where there is none, its loss.
@@ -13,7 +15,7 @@ class Best:
         self.trainer, self.patience, self.score, self.waited = trainer, patience, None, 0
         trainer.best = None
         self.state = trainer.session.state()
-        self.copy = self.counters = None
+        self.copy = self.counters = self.sums = None
         if keep:
             try:
                 self.copy = bytearray(len(self.state))
@@ -23,10 +25,9 @@ class Best:
                     % len(self.state)
                 ) from None
 
-    def take(self, report):
-        """An epoch's report: its val_accuracy and val_loss."""
-        accuracy, trainer = report["val_accuracy"], self.trainer
-        score = -report["val_loss"] if accuracy is None else accuracy
+    def take(self, scores):
+        """An epoch's Meter of the validation data."""
+        trainer, score = self.trainer, _score(scores)
         if self.score is not None and not score > self.score:
             self.waited += 1
             return
@@ -36,11 +37,34 @@ class Best:
         if self.copy:
             self.copy[:] = self.state
         self.counters = trainer.epoch, trainer.steps
-        self.score, self.waited = score, 0
-        trainer.best = {
-            "epoch": trainer.epoch, "steps": trainer.steps, "loss": report["val_loss"],
-            "accuracy": accuracy, "kept": bool(self.copy),
+        self.score, self.waited, self.sums = score, 0, scores.sums()
+        self._tell(scores)
+
+    def _tell(self, scores):
+        self.trainer.best = {
+            "epoch": self.counters[0], "steps": self.counters[1], "loss": scores.loss(),
+            "accuracy": scores.accuracy(), "kept": bool(self.copy),
         }  # fmt: skip
+
+    def stored(self):
+        """For a checkpoint, as JSON has it; None: there was no epoch yet."""
+        if self.score is None:
+            return None
+        epoch, steps = self.counters
+        return {"epoch": epoch, "steps": steps, "sums": self.sums, "waited": self.waited}
+
+    def read(self, stored):
+        """What stored() returned, without the copy."""
+        self.sums, self.waited = stored["sums"], stored["waited"]
+        self.counters = stored["epoch"], stored["steps"]
+        scores = Meter(self.trainer, self.sums)
+        self.score = _score(scores)
+        self._tell(scores)
+
+    @property
+    def kept(self):
+        """The copy of the best epoch's state, where there is one."""
+        return self.copy if self.score is not None else None
 
     @property
     def exhausted(self):
@@ -52,3 +76,8 @@ class Best:
             self.state[:] = self.copy
             self.trainer.session.refresh()
             self.trainer.epoch, self.trainer.steps = self.counters
+
+
+def _score(scores):
+    accuracy = scores.accuracy()
+    return -scores.loss() if accuracy is None else accuracy

@@ -50,6 +50,14 @@ class Dataset:
             self._labels_at = labels_at
 
     @property
+    def top_label(self):
+        """The largest class index."""
+        return max(self.labels) if self._count else 0
+
+    def prefetch(self, order, start):
+        """From order[start] on, samples are read in this order: for those that come from afar."""
+
+    @property
     def class_names(self):
         import json
 

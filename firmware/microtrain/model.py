@@ -6,14 +6,15 @@ import _microtrain
 
 from microtrain import scheme as schemes
 from microtrain.plan import Plan
+from microtrain.signature import board_key
 
 
-def load_image(path):
+def load_image(path, key):
     # A file in ROMFS is memory-mapped and read in place; any other is copied to RAM.
     with open(path, "rb") as f:
         try:
             data = memoryview(f)
-            return _microtrain.Model(data), True
+            return _microtrain.Model(data, True, key), True
         except TypeError:
             f.seek(0, 2)
             length = f.tell()
@@ -26,7 +27,7 @@ def load_image(path):
                     " where it is read in place" % (path, length)
                 ) from None
             f.readinto(data)
-    return _microtrain.Model(data), False
+    return _microtrain.Model(data, True, key), False
 
 
 class Model:
@@ -34,15 +35,18 @@ class Model:
 
     `name`, `labels`, `input_shape` (h, w, c), `classes`. A model without a trainer runs exactly as
     imported; one with a trainer runs with what that trainer has learned.
-    Raises ValueError for a damaged image, saying what is wrong, and OSError for a missing file.
+    Raises ValueError for a damaged image, saying what is wrong, or one without the signature that
+    this board asks for (microtrain.signature), and OSError for a missing file.
     """
 
     def __init__(self, image):
+        key = board_key()
         if isinstance(image, str):
             self.path = image
-            self.net, self.in_place = load_image(image)
+            self.net, self.in_place = load_image(image, key)
         else:
-            self.path, self.net, self.in_place = "memory", _microtrain.Model(image), True
+            self.path, self.in_place = "memory", True
+            self.net = _microtrain.Model(image, True, key)
         meta = json.loads(self.net.meta or "{}")
         self.name = meta.get("name") or self.path
         self.labels = meta.get("labels")
@@ -135,11 +139,12 @@ class Model:
 
         checkpoint.save(self, path)
 
-    def restore(self, path):
-        """Take what a checkpoint of this model holds. Returns the Trainer that goes on with it."""
+    def restore(self, path, notice=print):
+        """Take what a checkpoint of this model holds. Returns the Trainer that goes on with it.
+        notice(text) is called where the file is damaged or missing and an older one is taken."""
         from microtrain import checkpoint
 
-        return checkpoint.restore(self, path)
+        return checkpoint.restore(self, path, notice)
 
     def __repr__(self):
         return "<Model %s: input %s, %d classes, %d operators, %d B %s%s>" % (

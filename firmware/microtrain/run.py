@@ -1,19 +1,25 @@
-# Runs that a host starts over the serial line. Each function prints one JSON object a line.
+# Runs that a host starts over the link. Each function reports events, dicts.
 # `options` are a dict; files are paths on the board.
 
 import json
+import os
 import time
 
-from microtrain import checkpoint
+from microtrain import checkpoint, link
 from microtrain.augment import Augment
+from microtrain.autosave import Autosave
 from microtrain.dataset import Dataset
 from microtrain.model import Model
 from microtrain.optimizer import Optimizer
+from microtrain.requests import rename
 from microtrain.trainer import Trainer
 
-VERSION = 3  # of the functions, their options and what they print; the host names the one it knows
-PREDICTIONS = 64  # in one line
+VERSION = 4  # of the functions, their options and events; the host names the one it knows
+PREDICTIONS = 64  # in one event
+# What resume() goes on from.
+RECORD, CHECKPOINT = "/microtrain-run.json", "/microtrain-run.mtc"
 _run = None
+_paused = False
 
 
 def call(version, function, options):
@@ -26,28 +32,46 @@ def call(version, function, options):
     globals()[function](options)
 
 
-def sha256(options):
-    """Options: path. Prints its SHA-256, None where there is no file: what need not be sent."""
-    import hashlib
+class Stopped(Exception):
+    """The host wants the run to end."""
 
-    digest, block = hashlib.sha256(), bytearray(4096)
-    view = memoryview(block)
-    try:
-        f = open(options["path"], "rb")
-    except OSError:
-        return _emit("sha256", {"sha256": None})
-    with f:
-        while True:
-            n = f.readinto(block)
-            if not n:
-                break
-            digest.update(view[:n])
-    _emit("sha256", {"sha256": digest.digest().hex()})
+
+def control(request):
+    """A request of the host while a run is under way: stop, pause, resume, lr. Raises Stopped."""
+    global _paused
+    if request.get("stop"):
+        raise Stopped
+    if "lr" in request and _run:
+        _run.trainer.lr = request["lr"]
+    if request.get("pause") and not _paused:
+        _paused = True
+        while _paused:
+            link.current.poll()
+            time.sleep_ms(1)
+    elif request.get("resume"):
+        _paused = False
+
+
+def _poll():
+    if link.current:
+        link.current.poll()
 
 
 def _emit(event, values):
     values["event"] = event
-    print(json.dumps(values))
+    if link.current:
+        link.current.emit(values)
+    else:
+        print(json.dumps(values))
+
+
+def _data(source):
+    # The data file of that name, or the host's data set that a dict describes.
+    if isinstance(source, dict):
+        from microtrain.remote import Remote
+
+        return Remote(link.current, source)
+    return Dataset(source)
 
 
 def _scheme(text):
@@ -70,7 +94,7 @@ def plan(options):
     """
     model = _model(options)
     rest = tuple(options[k] for k in ("loss", "wide", "gradient_bits", "momentum_bits"))
-    print(model.plan(_scheme(options["scheme"]), *rest).json())
+    link.current.emit_text(model.plan(_scheme(options["scheme"]), *rest).json())
     for scheme in options["others"]:
         total = model.plan(scheme, *rest).info["total_ram_bytes"]
         _emit("other", {"scheme": scheme, "total_ram_bytes": total})
@@ -79,29 +103,30 @@ def plan(options):
 def evaluate(options):
     """Options: model, data, checkpoint, outputs (bool).
 
-    Prints "predictions" events (first, classes), lines of base64 after "=" with the raw outputs
-    where asked, and "done" with samples, classes, bytes per output and samples_per_s.
+    Reports "predictions" (first, classes), sends the raw outputs as bytes where asked, and reports
+    "done" with samples, classes, bytes per output and samples_per_s.
     """
-    from binascii import b2a_base64
-
     model = _model(options)
     if options["checkpoint"]:
         model.restore(options["checkpoint"])
-    data = Dataset(options["data"])
+    data = _data(options["data"])
     model.check(data)
     runner = model.runner()
     predicted, first, seconds = [], 0, 0.0
-    for i in range(len(data)):
+    order = range(len(data))
+    data.prefetch(order, 0)
+    for i in order:
         data.seek(i)
         start = time.ticks_us()
         runner.forward(data.source)
         seconds += time.ticks_diff(time.ticks_us(), start) / 1000000
         predicted.append(runner.argmax())
         if options["outputs"]:
-            print("=" + str(b2a_base64(runner.output()), "ascii"), end="")
+            link.current.send_bytes(runner.output())
         if len(predicted) == PREDICTIONS or i + 1 == len(data):
             _emit("predictions", {"first": first, "classes": predicted})
             predicted, first = [], i + 1
+        _poll()
     _emit("done", {
         "samples": len(data), "classes": model.classes, "samples_per_s": len(data) / seconds,
         "output_bytes": 4 if runner.logits else 1,
@@ -115,8 +140,9 @@ class Run:
         model = _model(options)
         self.options = options
         self.trainer = self._trainer(model)
-        self.data = Dataset(options["data"])
-        self.validation = Dataset(options["val"]) if options["val"] else None
+        self.trainer.between = _poll
+        self.data = _data(options["data"])
+        self.validation = _data(options["val"]) if options["val"] else None
         self.augment = None
         if options["augment"]:
             self.augment = Augment(seed=self.trainer.seed, **options["augment"])
@@ -126,17 +152,24 @@ class Run:
             self.trainer.check(self.validation)
         # fit() measures every epoch itself where it goes by that.
         self.follows = bool(options["patience"] or options["keep_best"])
-        self.before = None
         self.started = False
-        self.samples = self.epoch_samples = 0
-        self.seconds = self.epoch_loss = 0.0
-        self.epoch = 0
+        self.before, self.samples, self.seconds = None, 0, 0.0
+        self.epoch, self.epoch_samples, self.epoch_loss = 0, 0, 0.0
+        self.train_loss = None
+        fit = self.trainer.unfinished
+        if options.get("resumed") and fit:
+            self.before, self.samples, self.seconds = fit.extra
+            self.epoch = self.trainer.epoch + 1
+            self.epoch_samples = fit.meter.samples
+            self.epoch_loss = self.epoch_samples * (fit.meter.loss() or 0)
 
     def _trainer(self, model):
         # One that goes on with a checkpoint, unless another scheme or loss is asked for.
         options, found = self.options, None
         if options["checkpoint"]:
-            found = model.restore(options["checkpoint"])
+            found = model.restore(options["checkpoint"], self._notice)
+        if options.get("resumed"):
+            return found
         scheme = _scheme(options["scheme"]) if options["scheme"] else None
         loss = options["loss"] or (found.loss_name if found else "cross_entropy")
         wide = options["wide"] or bool(found and found.wide)
@@ -180,9 +213,11 @@ class Run:
         self.seconds += steps["seconds"]
         self.epoch_samples += steps["samples"]
         self.epoch_loss += steps["loss"] * steps["samples"]
+        self.train_loss = self.epoch_loss / self.epoch_samples if self.epoch_samples else None
         _emit("step", steps)
 
     def _on_epoch(self, report):
+        self.train_loss = report["train_loss"]
         if self.follows:
             scores = {name: report.pop("val_" + name) for name in ("loss", "accuracy")}
             _emit("epoch", report)
@@ -194,14 +229,31 @@ class Run:
             self.evaluate("epoch")
 
     def fit(self):
+        trainer, options = self.trainer, self.options
+        autosave = None
+        if options["autosave"]:
+            autosave = Autosave(
+                CHECKPOINT, options["autosave"], self._extra, notice=self._notice, late=True
+            )
+        validation = self.validation if self.follows else None
+        named = {"on_epoch": self._on_epoch, "on_steps": self._on_steps, "autosave": autosave}
+        if options.get("resumed") and trainer.unfinished:
+            fit = trainer.unfinished
+            self.started, self.last_epoch = True, trainer.epoch + fit.epochs_left
+            _emit("resumed", {"step": trainer.steps, "epoch": trainer.epoch})
+            trainer.resume(self.data, validation, **named)
+            return
         self.before = self.evaluate("before")
-        self.started = True
-        self.last_epoch = self.trainer.epoch + self.options["epochs"]
-        named = {k: self.options[k] for k in ("schedule", "warmup", "patience", "keep_best")}
-        self.trainer.fit(
-            self.data, self.options["epochs"], self.validation if self.follows else None,
-            on_epoch=self._on_epoch, on_steps=self._on_steps, augment=self.augment, **named
-        )  # fmt: skip
+        self.started, self.last_epoch = True, trainer.epoch + options["epochs"]
+        named.update({k: options[k] for k in ("schedule", "warmup", "patience", "keep_best")})
+        trainer.fit(self.data, options["epochs"], validation, augment=self.augment, **named)
+
+    @staticmethod
+    def _notice(text):
+        _emit("log", {"text": text})
+
+    def _extra(self):
+        return self.before, self.samples, self.seconds
 
     def finish(self):
         trainer = self.trainer
@@ -210,37 +262,98 @@ class Run:
         after = self.evaluate("after")
         if self.options["save"]:
             trainer.model.save(self.options["save"])
-        _emit("done", {
+        done = {
             "steps": trainer.steps, "epochs": trainer.epoch,
-            "train_loss": self.epoch_loss / self.epoch_samples if self.epoch_samples else None,
+            "train_loss": self.train_loss, "saved": self.options["save"],
             "val_accuracy_before": self.before, "val_accuracy_after": after,
             "total_ram_bytes": trainer.total_ram_bytes,
             "samples_per_s": self.samples / self.seconds if self.seconds else None,
             "checkpoint_sha256": checkpoint.sha256(trainer.model),
-        })  # fmt: skip
+        }  # fmt: skip
+        if self.options["autosave"]:
+            _record({"options": self.options, "done": done})
+            for path in CHECKPOINT, CHECKPOINT + ".old":
+                _remove(path)
+        _emit("done", done)
+
+
+def _record(value):
+    # What a board that was reset goes on with.
+    with open(RECORD + ".part", "w") as f:
+        json.dump(value, f)
+    rename(RECORD + ".part", RECORD)
+
+
+def _remove(path):
+    try:
+        os.remove(path)
+    except OSError:
+        pass
 
 
 def train(options):
     """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
     new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
-    0: only before and after); patience (epochs), keep_best: both measure every epoch;
-    augment, a dict of Augment's arguments but the seed, which is the trainer's; optimizer, a dict
-    of Optimizer's arguments, without those that the checkpoint decides.
+    0: only before and after); patience (epochs), keep_best: both measure every epoch; autosave
+    (seconds between two checkpoints that resume() goes on from, 0: none); augment, a dict of
+    Augment's arguments but the seed, which is the trainer's; optimizer, a dict of Optimizer's
+    arguments, without those that the checkpoint decides. data, val: paths, or dicts that describe
+    data sets of the host (microtrain.remote).
 
-    Prints "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
-    state_bytes) where patience or keep_best is given, and "done".
+    Reports "eval", "step" and "epoch" events, "best" (epoch, steps, loss, accuracy, kept,
+    state_bytes) where patience or keep_best is given, and "done". Where the host ends it, what was
+    learned so far is measured and saved all the same; nothing is reported where training had not
+    begun. Ctrl-C does the same without autosave; with it resume() goes on.
     """
+    for path in RECORD, CHECKPOINT, CHECKPOINT + ".old":
+        _remove(path)
+    if options["autosave"]:
+        _record({"options": options})
+    _train(options)
+
+
+def is_unfinished():
+    """Whether resume() has a run to go on with."""
+    try:
+        with open(RECORD) as f:
+            return "done" not in json.load(f)
+    except (OSError, ValueError):
+        return False
+
+
+def resume(_=None):
+    """Go on with the run that a reset ended, from its last checkpoint, or from its beginning: to
+    the same bytes as without the reset. Reports "resumed" (step, epoch) and what train() does; the
+    last event alone where the run had ended. Raises ValueError where there is none."""
+    try:
+        with open(RECORD) as f:
+            found = json.load(f)
+    except OSError:
+        raise ValueError("no run to go on with: none was begun with autosave") from None
+    if "done" in found:
+        return _emit("done", found["done"])
+    options = found["options"]
+    for path in CHECKPOINT, CHECKPOINT + ".part", CHECKPOINT + ".old":
+        try:
+            os.stat(path)
+        except OSError:
+            continue
+        options = dict(options, resumed=True, new_head=None, checkpoint=CHECKPOINT)
+        break
+    _train(options)
+
+
+def _train(options):
     global _run
     _run = None
     _run = run = Run(options)
-    run.fit()
-    finish()
-
-
-def finish(_=None):
-    """After Ctrl-C in train(): report, and save, what was learned so far. Prints nothing where
-    training had not begun."""
-    global _run
-    run, _run = _run, None
-    if run and run.started:
+    try:
+        run.fit()
+    except Stopped:
+        pass
+    except KeyboardInterrupt:
+        if options["autosave"]:
+            raise  # resume() goes on with it
+    _run = None
+    if run.started:
         run.finish()

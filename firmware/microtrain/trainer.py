@@ -5,14 +5,16 @@ import time
 import _microtrain
 
 from microtrain import dataset as datasets
-from microtrain.best import Best
+from microtrain.fit import Fit
+from microtrain.meter import Meter
 from microtrain.optimizer import Optimizer
 from microtrain.plan import Plan
-from microtrain.schedule import Schedule
 from microtrain.scheme import name_of
 
 # A long run hands control back this often, to report how it goes.
 REPORT_MS = 1000
+# How often `between` is called.
+POLL_MS = 10
 
 
 class Trainer:
@@ -52,7 +54,7 @@ class Trainer:
         self.optimizer = optimizer
         self.epoch = 0
         self.steps = 0
-        self.best = None
+        self.best = self.unfinished = None
         model.trainer = self
 
     @property
@@ -86,6 +88,10 @@ class Trainer:
             )
         value.apply(self.session)
         self._optimizer = value
+
+    # A function to call between two samples of fit() and evaluate(), every POLL_MS: what a host
+    # wants.
+    between = None
 
     def step(self, x, y):
         """One sample: forward, loss, backward, update. Returns its loss, the only allocation."""
@@ -121,7 +127,7 @@ class Trainer:
         if data.kind == datasets.CLASS_LABELS:
             if self.loss_name == "mse":
                 raise ValueError('%r has classes: use loss="cross_entropy"' % data)
-            top = max(data.labels) if len(data) else 0
+            top = data.top_label
             if top >= self.model.classes:
                 raise ValueError(
                     "%r has label %d, %s has %d classes: use new_head(classes=%d)"
@@ -141,8 +147,10 @@ class Trainer:
     def _run(self, data, order, start, stop, do, buffer, settings=None):
         # Samples start..stop-1 of the order, or as many as fit REPORT_MS. Nothing here allocates,
         # and Ctrl-C is raised between two samples.
-        mse = self.loss_name == "mse"
-        end = time.ticks_add(time.ticks_ms(), REPORT_MS)
+        if hasattr(data, "prefetch"):
+            data.prefetch(order, start)
+        mse, between, due = self.loss_name == "mse", self.between, time.ticks_ms()
+        end = time.ticks_add(due, REPORT_MS)
         while start < stop:
             y = data.read(order[start], buffer) if buffer else data.seek(order[start])
             if settings:
@@ -150,13 +158,17 @@ class Trainer:
             x = buffer or data.source
             do(x, x if y is None and mse else y)
             start += 1
-            if time.ticks_diff(end, time.ticks_ms()) <= 0:
+            now = time.ticks_ms()
+            if between and time.ticks_diff(now, due) >= 0:
+                between()
+                due = time.ticks_add(now, POLL_MS)
+            if time.ticks_diff(end, now) <= 0:
                 break
 
     def fit(
         self, data, epochs=1, validation=None, on_epoch=None, shuffle=True, schedule="constant",
         on_steps=None, warmup=0, patience=0, keep_best=False,
-        augment=None,
+        augment=None, autosave=None,
     ):  # fmt: skip
         """Train `epochs` times over a Dataset.
 
@@ -172,6 +184,7 @@ class Trainer:
         trained state, `state_bytes` of heap, beside `total_ram_bytes` while fit() runs. Both need
         `validation`; `best` then has epoch, steps, loss, accuracy of the best epoch, and kept.
         augment: an Augment, which changes every sample before its step, none of `validation`.
+        autosave: an Autosave, from whose file resume() goes on.
 
         on_steps(dict): called at least every 256th of the fit and every second with step, epoch,
         samples, loss, accuracy (means of these samples), lr and seconds.
@@ -183,116 +196,54 @@ class Trainer:
         Ctrl-C ends it between two samples: the model is as good as the samples so far made it.
         Returns the last dict of on_epoch.
         """
+        self._check_both(data, validation, patience or keep_best)
+        if augment:
+            augment.check(self.model)
+        self.unfinished = None
+        plan = {
+            "samples": len(data), "epochs": epochs, "shuffle": bool(shuffle), "schedule": schedule,
+            "warmup": warmup, "patience": patience, "keep_best": bool(keep_best),
+        }  # fmt: skip
+        return Fit(self, plan, augment).run(data, validation, on_epoch, on_steps, autosave)
+
+    def resume(self, data, validation=None, on_epoch=None, on_steps=None, autosave=None):
+        """Go on with the fit in which the checkpoint was saved that this trainer was restored
+        from, `unfinished`, to the end: to the bytes, and the reports but for times, of a fit that
+        was never interrupted. `data` and `validation` must be what that fit had. Returns what
+        fit() returns. Raises ValueError."""
+        fit = self.unfinished
+        if not fit or self.steps != fit.steps:
+            raise ValueError("no fit to go on with: restore() a checkpoint of an Autosave")
+        self._check_both(data, validation, fit.best)
+        if len(data) != fit.plan["samples"]:
+            raise ValueError(
+                "%r: the interrupted fit had %d samples" % (data, fit.plan["samples"])
+            )
+        self.unfinished = None
+        return fit.run(data, validation, on_epoch, on_steps, autosave)
+
+    def _check_both(self, data, validation, needed):
         self.check(data)
         if validation:
             self.check(validation)
-        elif patience or keep_best:
+        elif needed:
             raise ValueError("patience and keep_best go by validation: give a Dataset for it")
-        if augment:
-            augment.check(self.model)
-        settings = augment.settings if augment else None
-        n, done = len(data), 0
-        rates = Schedule(schedule, epochs * n, warmup)
-        buffer, report = self._buffer(data), None
-        best = Best(self, patience, keep_best) if patience or keep_best else None
-        try:
-            for _ in range(epochs):
-                order = datasets.order(n, self.seed + self.epoch + 1) if shuffle else range(n)
-                if augment:
-                    augment.start(self.epoch)
-                epoch = Meter(self)
-                while epoch.samples < n:
-                    factor, until = rates.at(done)
-                    lr = self._lr * factor
-                    self.session.lr(lr)
-                    stop = min(n, epoch.samples + until - done)
-                    start = time.ticks_us()
-                    try:
-                        self._run(
-                            data, order, epoch.samples, stop, self.session.step, buffer, settings
-                        )
-                    finally:
-                        seconds = time.ticks_diff(time.ticks_us(), start) / 1000000
-                        steps = epoch.take(seconds, self.epoch + 1, lr)
-                        done += steps["samples"]
-                        self.steps += steps["samples"]
-                        steps["step"] = self.steps
-                    if on_steps:
-                        on_steps(steps)
-                self.epoch += 1
-                report = epoch.report(self)
-                report["lr"] = lr
-                if validation:
-                    scores = self.evaluate(validation)
-                    report["val_loss"], report["val_accuracy"] = scores["loss"], scores["accuracy"]
-                if best:
-                    best.take(report)
-                    report["best_epoch"] = self.best["epoch"]
-                (on_epoch or _print_report)(report)
-                if best and best.exhausted:
-                    break
-        finally:
-            if best:
-                best.restore()
-            self.session.lr(self._lr)
-        return report
 
     def evaluate(self, data):
         """{"loss", "accuracy", "samples"} over a Dataset, without training."""
         self.check(data)
+        meter = self.measure(data)
+        return {"loss": meter.loss(), "accuracy": meter.accuracy(), "samples": meter.samples}
+
+    def measure(self, data):
+        # The Meter of evaluate().
         meter, order, buffer = Meter(self), range(len(data)), self._buffer(data)
         while meter.samples < len(data):
             self._run(data, order, meter.samples, len(data), self.session.score, buffer)
             meter.take(0, 0, 0)
-        return {"loss": meter.loss(), "accuracy": meter.accuracy(), "samples": meter.samples}
+        return meter
 
     def __repr__(self):
         return "<Trainer of %s: scheme %s, lr %g, %d steps, %d B RAM>" % (
             self.model.name, name_of(self.scheme), self.lr, self.steps, self.total_ram_bytes,
         )  # fmt: skip
-
-
-class Meter:
-    # Sums of what the engine counts between two looks at it.
-
-    def __init__(self, trainer):
-        self.session = trainer.session
-        self.classes = trainer.loss_name == "cross_entropy"
-        self.session.stats()
-        self.samples = self.correct = 0
-        self.loss_sum = self.seconds = 0.0
-
-    def take(self, seconds, epoch, lr):
-        loss, correct, samples = self.session.stats()
-        self.samples += samples
-        self.correct += correct
-        self.loss_sum += loss * samples
-        self.seconds += seconds
-        return {
-            "epoch": epoch, "samples": samples, "loss": loss, "lr": lr, "seconds": seconds,
-            "accuracy": correct / samples if self.classes and samples else None,
-        }  # fmt: skip
-
-    def loss(self):
-        return self.loss_sum / self.samples if self.samples else None
-
-    def accuracy(self):
-        return self.correct / self.samples if self.classes and self.samples else None
-
-    def report(self, trainer):
-        return {
-            "epoch": trainer.epoch, "steps": trainer.steps, "train_loss": self.loss(),
-            "train_accuracy": self.accuracy(),
-            "samples_per_s": self.samples / max(self.seconds, 1e-6),
-        }  # fmt: skip
-
-
-def _print_report(report):
-    line = "epoch %(epoch)d: loss %(train_loss).4f, %(samples_per_s).0f samples/s" % report
-    if report["train_accuracy"] is not None:
-        line += ", accuracy %(train_accuracy).3f" % report
-    if report.get("val_accuracy") is not None:
-        line += ", validation %(val_accuracy).3f" % report
-    elif "val_loss" in report:
-        line += ", validation loss %(val_loss).4f" % report
-    print(line)

@@ -19,6 +19,10 @@ class ConversionError(MicrotrainError):
     """A model of another format (.tflite, .onnx, ...) cannot be converted."""
 
 
+class SignatureError(MicrotrainError):
+    """An image is not signed, or not with this key; or a key cannot be used."""
+
+
 class DataError(MicrotrainError):
     """A data set has the wrong shape, type, range or labels."""
 
@@ -41,6 +45,10 @@ class DeviceError(MicrotrainError):
 
 class DeviceTimeout(DeviceError):
     """A board did not answer in time."""
+
+
+class BoardReset(DeviceError):
+    """The board no longer knows of what this program had begun: it was reset."""
 
 
 class RemoteError(DeviceError):

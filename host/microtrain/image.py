@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from microtrain import signature
 from microtrain.errors import ModelError
 from microtrain.files import read_checked, write_atomically
 from microtrain.fixed_point import Activation
@@ -111,7 +112,9 @@ def read(path: Path) -> Graph:
 
 
 def from_bytes(data: bytes) -> Graph:
-    """The graph of an image. Everything is checked before use; raises ModelError."""
+    """The graph of an image. Everything is checked before use, but for the signature; raises
+    ModelError."""
+    data, _ = signature.split(data)
     if len(data) < _HEADER.size or data[:4] != MAGIC:
         raise ModelError("not a model image: it does not start with 'MTMI'")
     header = _HEADER.unpack_from(data)

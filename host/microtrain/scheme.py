@@ -181,7 +181,8 @@ def _entry(data: Any, entry: str) -> Any:
     try:
         return data[model][name]
     except (KeyError, TypeError, IndexError):
-        known = [f"{m}/{n}" for m in data for n in data[m]] if isinstance(data, dict) else []
+        models = data.items() if isinstance(data, dict) else ()
+        known = [f"{m}/{n}" for m, names in models if isinstance(names, dict) for n in names]
         raise SchemeError(f"no entry {entry!r}; the file has: {', '.join(known)}") from None
 
 

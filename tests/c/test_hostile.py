@@ -148,6 +148,23 @@ def test_a_linear_operator_ignores_its_kernel() -> None:
     assert code_of(rehashed(data)) == -6
 
 
+def test_operators_without_a_window_ignore_their_kernel() -> None:
+    """Found by tests/fuzz: its area left 32 bits."""
+    b = Builder(np.random.default_rng(3), 2, 2, 4)
+    b.linear(b.mean(b.pad(0, (1, 1, 1, 1))), 3)
+    data = bytearray(image.to_bytes(b.graph))
+    table = struct.unpack_from("<I", data, 60)[0]
+    for op in range(3):
+        struct.pack_into("<HHHH", data, table + 96 * op + 10, 65535, 65534, 0, 65535)
+    model = E.Model(rehashed(data))
+    session = E.Session(E.Plan(model, {2: E.Layer(True, E.ALL)}, E.CROSS_ENTROPY), lr=0.1)
+    whole = E.Model(image.to_bytes(b.graph))
+    other = E.Session(E.Plan(whole, {2: E.Layer(True, E.ALL)}, E.CROSS_ENTROPY), lr=0.1)
+    x = np.arange(16, dtype=np.int8).reshape(2, 2, 4)
+    assert session.step(x, 1) == other.step(x, 1)
+    assert session.state.tobytes() == other.state.tobytes()
+
+
 def test_misaligned_image_is_refused() -> None:
     with pytest.raises(E.EngineError) as caught:
         E.Model(small_image(), base_offset=2)

@@ -11,7 +11,7 @@ import engine as E
 import numpy as np
 import pytest
 from graphs import Builder, random_graph
-from reference.training import ReferenceTrainer
+from reference.training import Layer, ReferenceTrainer
 from schemes import engine_layers, random_layers
 
 from microtrain import image
@@ -20,7 +20,7 @@ from microtrain.graph import Graph, Rounding
 from microtrain.link import open_device
 from microtrain.link.ports import EMULATED
 
-RANDOM, LONG, ROUNDING = 8, 2, 2
+RANDOM, LONG, ROUNDING, DENSE = 8, 2, 2, 6
 STEPS, SEED, LR = 3, 5, 0.05
 
 ON_THE_BOARD = """
@@ -64,6 +64,19 @@ def long_sums(rng: np.random.Generator, extreme: bool) -> Graph:
     return b.graph
 
 
+def dense(rng: np.random.Generator, extreme: bool) -> Graph:
+    """1x1 convolutions with few gradients that are zero, and with numbers of pixels and channels
+    that are left over from blocks, pairs and words."""
+    b = Builder(rng, *((9, 7), (2, 1), (16, 5))[rng.integers(3)], 12, dead_channels=False)
+    t = b.conv(0, 40, extreme=extreme)
+    t = b.conv(t, int(rng.choice([57, 38, 132])), extreme=extreme)
+    t = b.conv(t, 8, extreme=extreme)
+    t = b.conv(t, 20, extreme=extreme)
+    t = b.linear(t, 19, extreme=extreme)
+    b.linear(t, 6, extreme=extreme)
+    return b.graph
+
+
 def roundings(rng: np.random.Generator, rounding: Rounding) -> Graph:
     """Accumulators where the fast forms of requantisation end and the exact ones begin, and
     multipliers that make ties, for every shift."""
@@ -91,16 +104,20 @@ Case = tuple[int, Graph, dict[int, E.Layer], np.ndarray]
 def cases() -> list[Case]:
     """(bits of a gradient, network, what is trained, samples)"""
     found = []
-    for seed in range(RANDOM + LONG + ROUNDING):
+    for seed in range(RANDOM + LONG + ROUNDING + DENSE):
         rng = np.random.default_rng(900 + seed)
         extreme = seed % 3 == 2
         if seed < RANDOM:
             graph = random_graph(rng, 6, extreme, largest=20 if seed % 4 == 0 else 8)
         elif seed < RANDOM + LONG:
             graph = long_sums(rng, extreme)
-        else:
+        elif seed < RANDOM + LONG + ROUNDING:
             graph = roundings(rng, Rounding(seed % 2))
+        else:
+            graph = dense(rng, extreme)
         layers = random_layers(rng, graph, len(ReferenceTrainer(graph, {}).ops))
+        if seed >= RANDOM + LONG + ROUNDING:
+            layers |= {0: Layer(True, [0, 1, 2, 3, 4, 5, 6, 7]), 2: Layer(False, [*range(32)])}
         shape = (STEPS, *graph.tensors[graph.input].shape)
         samples = rng.integers(-128, 128, shape).astype(np.int8)
         if extreme:

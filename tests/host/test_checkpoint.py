@@ -114,7 +114,7 @@ def test_inspects_what_a_board_has_saved(scheme: Any, tmp_path: Path) -> None:
         "scheme": "bias" if scheme == "bias" else "mine",
         "layers": None if scheme == "bias" else scheme["layers"],
         "loss": "cross_entropy", "new_classes": 3, "labels": labels, "steps": 9, "epochs": 0,
-        "lr": 0.25, "seed": 7, "state_bytes": len(state),
+        "lr": 0.25, "seed": 7, "state_bytes": len(state), "fit": None,
     }  # fmt: skip
     text = CliRunner().invoke(cli, ["inspect", str(path)]).stdout
     assert f"state_bytes          {len(state)}\n" in text and "layers" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import subprocess
@@ -174,14 +175,14 @@ def test_push_and_pull_a_megabyte_of_every_byte(
 @pytest.mark.parametrize("size", [0, 1, 191, 192, 193, 3072, 8192, 8193])
 def test_push_and_pull_of_edge_sizes(device: Device, size: int) -> None:
     for block in (192, 8192):
-        device._block = block
+        device.session.block = block
         data = b"\x03" * (size // 2) + b"\x04" * (size - size // 2)
         device.write("edge.bin", data)
         assert device.read("edge.bin") == data
 
 
-def test_push_replaces_only_when_complete(board: VirtualBoard, device: Device) -> None:
-    old, new = b"old", every_byte(300_000, seed=2)
+def test_push_replaces_only_when_complete_and_goes_on(board: VirtualBoard, device: Device) -> None:
+    old, new = b"old", every_byte(3_000_000, seed=2)
     device.write("/file", old)
 
     def stop_half_way(done: int, total: int) -> None:
@@ -191,22 +192,35 @@ def test_push_replaces_only_when_complete(board: VirtualBoard, device: Device) -
     with pytest.raises(KeyboardInterrupt):
         device.write("/file", new, stop_half_way)
     assert device.read("/file") == old
+    part = board.folder / f"file.{hashlib.sha256(new).hexdigest()[:8]}.part"
+    assert sorted(path.name for path in board.folder.iterdir()) == ["file", part.name]
+    here = part.stat().st_size
+    assert len(new) // 3 < here < len(new)
+    steps: list[int] = []
+    device.write("/file", new, lambda done, total: steps.append(done))
+    assert min(steps) > here
+    assert device.read("/file") == new
     assert [path.name for path in board.folder.iterdir()] == ["file"]
+
+
+def test_what_another_transfer_left_is_removed(board: VirtualBoard, device: Device) -> None:
+    (board.folder / "file.01234567.part").write_bytes(b"of other content")
+    (board.folder / "file.part").write_bytes(b"not of the link")
+    device.write("/file", b"new")
+    assert sorted(path.name for path in board.folder.iterdir()) == ["file", "file.part"]
+
+
+def test_damaged_part_changes_nothing(board: VirtualBoard, device: Device) -> None:
+    new = every_byte(100_000, seed=4)
+    device.write("/file", b"old")
+    part = board.folder / f"file.{hashlib.sha256(new).hexdigest()[:8]}.part"
+    part.write_bytes(b"damaged on the flash" * 100)
+    with pytest.raises(RemoteError, match=r"/file: OSError: SHA-256 of what arrived is wrong"):
+        device.write("/file", new)
+    assert [path.name for path in board.folder.iterdir()] == ["file"]
+    assert device.read("/file") == b"old"
     device.write("/file", new)
     assert device.read("/file") == new
-
-
-def test_damaged_transfer_changes_nothing(
-    board: VirtualBoard, device: Device, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device.write("/file", b"old")
-    send = device._send
-    monkeypatch.setattr(device, "_send", lambda data: send(data.replace(b"needle", b"noodle")))
-    with pytest.raises(RemoteError, match="SHA-256 of what arrived is wrong"):
-        device.write("/file", b"hay" * 5000 + b"needle")
-    monkeypatch.undo()
-    assert device.read("/file") == b"old"
-    assert [path.name for path in board.folder.iterdir()] == ["file"]
 
 
 def test_file_errors_name_the_file(device: Device) -> None:

@@ -223,8 +223,11 @@ def test_damaged_data_does_not_enter_the_directory(
 ) -> None:
     open_rom(device).put("old", b"old")
     directory = flash(tmp_path)[:BLOCK]
-    send = device._send
-    monkeypatch.setattr(device, "_send", lambda data: send(data.replace(b"needle", b"noodle")))
+    write = device.write_rom
+    monkeypatch.setattr(
+        device, "write_rom",
+        lambda at, data, *rest: write(at, data.replace(b"needle", b"noodle"), *rest),
+    )  # fmt: skip
     with pytest.raises(DeviceError, match="SHA-256 differs"):
         open_rom(device).put("new", b"hay" * 5000 + b"needle")
     monkeypatch.undo()

@@ -4,18 +4,28 @@
 
 #include "py/objstr.h"
 #include "py/runtime.h"
+#include "signature.h"
 
-// Model(buffer, check=True): a validated image, read in place. `check` verifies its SHA-256.
+// Model(buffer, check=True, key=None): a validated image, read in place. `check` verifies its SHA-256, `key`, 32 bytes, its signature too.
 static mp_obj_t model_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    mp_arg_check_num(n_args, n_kw, 1, 2, false);
-    mp_buffer_info_t image;
+    mp_arg_check_num(n_args, n_kw, 1, 3, false);
+    mp_buffer_info_t image, key = {0};
     mp_get_buffer_raise(args[0], &image, MP_BUFFER_READ);
     model_obj_t *self = mp_obj_malloc(model_obj_t, type);
     self->image = args[0];
     memset(&self->model, 0, sizeof(self->model));
     mt_error_t error = {0};
-    if (mt_model_open(&self->model, image.buf, image.len, n_args < 2 || mp_obj_is_true(args[1]), &error)) {
+    if (n_args == 3 && args[2] != mp_const_none) {
+        mp_get_buffer_raise(args[2], &key, MP_BUFFER_READ);
+        if (key.len != MT_KEY_BYTES) {
+            mp_raise_ValueError(MP_ERROR_TEXT("a key has 32 bytes"));
+        }
+    }
+    if (mt_model_open(&self->model, image.buf, image.len, key.buf || n_args < 2 || mp_obj_is_true(args[1]), &error)) {
         microtrain_raise(error.code == MT_ERR_CORRUPT ? NULL : &self->model, &error);
+    }
+    if (key.buf && mt_signature_check(&self->model, image.len, key.buf, &error)) {
+        microtrain_raise(NULL, &error);
     }
     return MP_OBJ_FROM_PTR(self);
 }

@@ -1,6 +1,8 @@
 // _microtrain: the engine as MicroPython objects. Thin: it converts objects and errors; the package `microtrain` is for people.
 #include "modmicrotrain.h"
 
+#include "checkpoint.h"
+
 #include "py/runtime.h"
 
 MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *e) {
@@ -15,6 +17,10 @@ MP_NORETURN void microtrain_raise(const mt_model_t *model, const mt_error_t *e) 
             mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("image truncated: %u B needed, %u B given; upload it again"), need, have);
         case MT_ERR_HASH:
             mp_raise_ValueError(MP_ERROR_TEXT("image damaged: SHA-256 does not match; upload it again"));
+        case MT_ERR_UNSIGNED:
+            mp_raise_ValueError(MP_ERROR_TEXT("image not signed: this board takes only images signed with its key: microtrain sign"));
+        case MT_ERR_SIGNATURE:
+            mp_raise_ValueError(MP_ERROR_TEXT("image's signature is not of this board's key, or not of this image: microtrain sign"));
         case MT_ERR_ALIGN:
             mp_raise_ValueError(MP_ERROR_TEXT("image not at a multiple of 4: put it into ROMFS with `microtrain push`, or copy it into a bytearray"));
         case MT_ERR_UNSUPPORTED:
@@ -54,6 +60,9 @@ MICROTRAIN_DICT(microtrain_globals,
     {MP_ROM_QSTR(MP_QSTR_Model), MP_ROM_PTR(&microtrain_model_type)},
     {MP_ROM_QSTR(MP_QSTR_Plan), MP_ROM_PTR(&microtrain_plan_type)},
     {MP_ROM_QSTR(MP_QSTR_Session), MP_ROM_PTR(&microtrain_session_type)},
+    {MP_ROM_QSTR(MP_QSTR_checkpoint), MP_ROM_PTR(&microtrain_checkpoint_obj)},
+    {MP_ROM_QSTR(MP_QSTR_CHECKPOINT_HEAD), MP_ROM_INT(MT_CHECKPOINT_HEAD)},
+    {MP_ROM_QSTR(MP_QSTR_Link), MP_ROM_PTR(&microtrain_link_type)},
     {MP_ROM_QSTR(MP_QSTR_ABI), MP_ROM_INT(MICROTRAIN_ABI)},
     {MP_ROM_QSTR(MP_QSTR_FORMAT), MP_ROM_INT(MT_VERSION_MAJOR)},
     {MP_ROM_QSTR(MP_QSTR_CROSS_ENTROPY), MP_ROM_INT(MT_LOSS_CROSS_ENTROPY)},

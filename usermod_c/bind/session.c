@@ -210,11 +210,10 @@ static mp_obj_t session_augment(mp_obj_t self_in, mp_obj_t x, mp_obj_t settings)
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(session_augment_obj, session_augment);
 
-// session.stats() -> (mean loss, correct, samples) since the last call
+// session.stats() -> (sum of losses in Q16, correct, samples) since the last call
 static mp_obj_t session_stats(mp_obj_t self_in) {
     session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    mp_float_t loss = self->samples ? (mp_float_t)self->loss_q16 / (mp_float_t)65536 / (mp_float_t)self->samples : 0;
-    mp_obj_t items[] = {mp_obj_new_float(loss), mp_obj_new_int_from_uint(self->correct), mp_obj_new_int_from_uint(self->samples)};
+    mp_obj_t items[] = {mp_obj_new_int_from_ull(self->loss_q16), mp_obj_new_int_from_uint(self->correct), mp_obj_new_int_from_uint(self->samples)};
     self->loss_q16 = 0;
     self->samples = self->correct = 0;
     return mp_obj_new_tuple(3, items);

@@ -55,7 +55,7 @@ static void keep_channels(const mt_session_t *s, uint32_t index) {
 static void forward_window(const mt_session_t *s, uint32_t index, const mt_window_t *w, const int8_t *const x[2], int8_t *y) {
     const mt_op_t *op = &s->model->ops[index];
     const mt_op_plan_t *p = &s->ops[index];
-    void *scratch = mt_arena_at(s, p->scratch_forward);
+    void *scratch = mt_arena_at(s, p->scratch_forward == MT_NONE ? 0 : p->scratch_forward); // never NULL, from which C counts no offsets
     switch ((int)op->kind) {
         case MT_LINEAR:
             if (p->flags & MT_F_LOGITS) {

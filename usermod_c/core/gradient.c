@@ -12,6 +12,15 @@
 
 #define FIRST_SHIFT 24 // tried where none is known: most accumulators stay within
 #define CHUNK 32 // elements that are stored at once
+#define SAMPLES 256 // elements by which a density is judged
+
+bool mt_gradient_is_dense(mt_gradient_t g, int32_t n, int32_t zeros) {
+    int32_t step = n / SAMPLES | 1, seen = 0, found = 0;
+    for (int32_t i = 0; i < n; i += step, seen++) {
+        found += !mt_gradient_at(g, i);
+    }
+    return 4 * found < zeros * seen;
+}
 
 // Everything: gradients of 12 bits, values that saturate, sums that leave 32 bits.
 static void store_carefully(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
@@ -76,9 +85,13 @@ static inline bool store_bytes(mt_gradient_out_t *g, const int32_t *acc, size_t 
     return true;
 }
 
+// Whether store_bytes takes a row of four.
+static inline bool is_plain(const mt_gradient_out_t *g) {
+    return g->bits == 8 && !g->pre_shift && g->shift >= 1 && g->shift <= 24;
+}
+
 MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n) {
-    bool plain = g->bits == 8 && !g->pre_shift && g->shift >= 1 && g->shift <= 24;
-    size_t i = 0, step = CHUNK, end = plain ? n & ~(size_t)3 : 0;
+    size_t i = 0, step = CHUNK, end = is_plain(g) ? n & ~(size_t)3 : 0;
     while (i < end) {
         size_t m = end - i < step ? end - i : step;
         if (store_bytes(g, acc + i, index + i, m)) {
@@ -93,6 +106,30 @@ MT_HOT void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t i
     }
     if (i < n) {
         store_carefully(g, acc + i, index + i, n - i);
+    }
+}
+
+MT_HOT void mt_gradient_store_rows(mt_gradient_out_t *g, const mt_gradient_sums_t *s, size_t index, size_t pitch) {
+#if defined(__ARM_FEATURE_DSP)
+    if (is_plain(g) && !g->skip && s->columns == 4) {
+        uint32_t seen = mt_round_rows(s->sums, 4 * s->column_step, s->rows, g->shift, (int8_t *)g->out + index, 4 * s->row_step, (int32_t)pitch);
+        if (!(seen >> 31)) {
+            g->seen_bits |= seen;
+            return;
+        }
+    }
+#endif
+    const int32_t *sums = s->sums;
+    for (int32_t i = 0; i < s->rows; i++, sums += s->row_step, index += pitch) {
+        int32_t row[CHUNK];
+        const int32_t *acc = sums;
+        if (s->column_step != 1) {
+            for (int32_t j = 0; j < s->columns; j++) {
+                row[j] = sums[j * s->column_step];
+            }
+            acc = row;
+        }
+        mt_gradient_store(g, acc, index, (size_t)s->columns);
     }
 }
 

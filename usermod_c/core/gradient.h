@@ -29,6 +29,9 @@ static inline int32_t mt_gradient_max(uint32_t bits) {
     return ((int32_t)1 << (bits - 1)) - 1;
 }
 
+// Whether at most `zeros` of four of the n elements are zero, as far as some of them tell.
+bool mt_gradient_is_dense(mt_gradient_t g, int32_t n, int32_t zeros);
+
 typedef struct { // where an input gradient goes, and what the pass saw
     void *out; // int8_t, or int16_t where bits > 8
     const void *skip; // gradient from another consumer of the tensor, of the same type, or NULL
@@ -43,6 +46,15 @@ typedef struct { // where an input gradient goes, and what the pass saw
 
 // Adds the waiting gradient to `acc[0..n)`, elements from `index`, and stores them.
 void mt_gradient_store(mt_gradient_out_t *g, const int32_t *acc, size_t index, size_t n);
+
+typedef struct { // sums of `columns` elements of `rows` pixels
+    const int32_t *sums;
+    int32_t row_step, column_step; // from one to the next
+    int32_t rows, columns;
+} mt_gradient_sums_t;
+
+// The same for a block of sums; elements of its rows begin at index, index + pitch and so on.
+void mt_gradient_store_rows(mt_gradient_out_t *g, const mt_gradient_sums_t *s, size_t index, size_t pitch);
 
 // Runs one input-gradient pass over the whole tensor; must be repeatable: its inputs stay as they are.
 typedef void (*mt_gradient_pass_t)(const void *context, mt_gradient_out_t *out);

@@ -34,6 +34,9 @@ enum mt_code {
     MT_ERR_HEAD = -13, // new head on a network that does not end in a linear operator
     MT_ERR_VALUE = -14, // a parameter is not finite or out of range
     MT_ERR_LEFT_OUT = -15, // operator kind that this build leaves out (operators.h); have: the kind
+    MT_ERR_CRC = -16, // CRC-32 does not match
+    MT_ERR_UNSIGNED = -17, // no signature behind the image
+    MT_ERR_SIGNATURE = -18, // one of another key, or of another image
 };
 
 typedef struct {

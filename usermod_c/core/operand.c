@@ -28,9 +28,11 @@ mt_window_t mt_operand_window(const mt_model_t *m, uint32_t index, const mt_op_p
         w.kernel_w = w.in_w;
         w.stride_h = w.stride_w = 1;
         w.pad_top = w.pad_left = 0;
-    } else if (op->kind == MT_ADD || op->kind == MT_REQUANTIZE) {
+    } else if (op->kind >= MT_ADD && op->kind != MT_AVERAGE_POOL && op->kind != MT_MAX_POOL) { // no window: the image may say anything
         w.kernel_h = w.kernel_w = w.stride_h = w.stride_w = 1;
-        w.pad_top = w.pad_left = 0;
+        if (op->kind != MT_PAD) {
+            w.pad_top = w.pad_left = 0;
+        }
     }
     return w;
 }

@@ -53,11 +53,14 @@ def board_folder(port: str) -> Path:
     return Path(override) if override else REPO / "build" / "boards" / name
 
 
-def open_port(port: str) -> Device:
-    """Open the board that `--port` names. Raises DeviceError."""
+def open_port(port: str, *, attach: bool = False) -> Device:
+    """Open the board that `--port` names; attach: and do nothing to it. Raises DeviceError."""
     from microtrain.link.ports import open_device
 
-    return open_device(port, folder=board_folder(port))
+    device = open_device(port, folder=board_folder(port), attach=attach)
+    device.on_text = lambda text: click.echo(text, err=True, nl=False)
+    device.on_notice = lambda text: click.echo(text, err=True)
+    return device
 
 
 def print_json(value: Mapping[str, Any] | list[Any]) -> None:

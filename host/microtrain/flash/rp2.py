@@ -21,7 +21,8 @@ from microtrain.flash.boot_drive import (
 )
 from microtrain.link.firmware import Firmware, identify, require_engine
 from microtrain.link.ports import check_serial_port, connected_ports
-from microtrain.link.transport import Device, hash_timeout
+from microtrain.link.session import hash_timeout
+from microtrain.link.transport import Device
 
 # USB identity of MicroPython on these chips.
 USB = "2e8a:0005"

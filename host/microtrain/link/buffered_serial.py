@@ -48,6 +48,20 @@ class BufferedSerial:
         data, self._buffer = self._buffer, b""
         return data
 
+    @property
+    def port(self) -> serial.Serial:
+        """The wrapped port."""
+        return self._port
+
+    def use(self, port: serial.Serial) -> None:
+        """Go on with `port`, which was opened anew; what had been read ahead is dropped."""
+        self._port, self._buffer = port, b""
+
+    def take(self) -> bytes:
+        """Return what has been read ahead, which is forgotten here."""
+        data, self._buffer = self._buffer, b""
+        return data
+
     def unread(self, data: bytes) -> None:
         """Put `data` back, to be read first."""
         self._buffer = data + self._buffer

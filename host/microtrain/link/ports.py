@@ -13,23 +13,8 @@ from microtrain.link.emulated import EmulatedRP2040
 from microtrain.link.port_errors import why_not_open
 from microtrain.link.qemu import MACHINES, QemuBoard
 from microtrain.link.transport import Device
+from microtrain.link.usb import usb_name
 from microtrain.link.virtual import VirtualBoard, firmware_path
-
-# USB (vendor, product) of boards, or of the serial chips on them. Product None is any.
-USB_NAMES: dict[tuple[int, int | None], str] = {
-    (0x2E8A, 0x0005): "RP2040/RP2350 with MicroPython",
-    (0x2E8A, 0x0003): "RP2040 in boot mode (no serial port)",
-    (0x2E8A, 0x000F): "RP2350 in boot mode (no serial port)",
-    (0x303A, 0x1001): "ESP32-S3/C3/C6 built-in USB",
-    (0x303A, 0x4001): "ESP32-S2/S3 with MicroPython",
-    (0x10C4, 0xEA60): "CP210x serial chip (often ESP32)",
-    (0x1A86, 0x7523): "CH340 serial chip (often ESP32)",
-    (0x1A86, 0x55D4): "CH9102 serial chip (often ESP32)",
-    (0x0403, 0x6001): "FTDI serial chip",
-    (0x0403, 0x6010): "FTDI serial chip",
-    (0xF055, 0x9800): "pyboard with MicroPython",
-    (0x239A, None): "Adafruit board",
-}
 
 # Boards in software.
 VIRTUAL = ("virtual", "virtual32")
@@ -56,7 +41,7 @@ def connected_ports() -> list[ConnectedPort]:
     for info in list_ports.comports():
         if info.vid is None:
             continue
-        name = USB_NAMES.get((info.vid, info.pid)) or USB_NAMES.get((info.vid, None)) or ""
+        name = usb_name(info.vid, info.pid)
         usb = f"{info.vid:04x}:{info.pid:04x}"
         found.append(ConnectedPort(info.device, name, usb, info.serial_number or ""))
     return sorted(found, key=lambda port: (not port.board, port.port))
@@ -84,24 +69,26 @@ def open_device(
     folder: Path | None = None,
     heap: int = 64 << 20,
     reset: bool = True,
+    attach: bool = False,
 ) -> Device:
     """Open the board that `port` names; the caller closes it, which also stops one in software.
 
     port: a serial device, or a board in software, which is started for as long as it is open.
     folder, heap: of a board in software, see start_board. reset: soft-reset a real board first.
+    attach: do nothing to it, Device.attach() comes next.
     Raises DeviceError.
     """
     if port in VIRTUAL or port in EMULATED:
         board = start_board(port, folder, heap=heap)
         try:
-            device = Device(board.port, ending=board.ending)
+            device = Device(board.port, ending=board.ending, attach=attach)
         except BaseException:
             board.close()
             raise
         device.on_close(board.close)
         return device
     check_serial_port(port)
-    return Device(port, reset=reset)
+    return Device(port, reset=reset, attach=attach)
 
 
 def check_serial_port(port: str) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from microtrain.errors import DeviceError, RemoteError
 from microtrain.link.board_code import ROM
 from microtrain.link.romfs import RomFile, directory, find_room
-from microtrain.link.transport import ANSWER_TIMEOUT_S, Device, Progress, hash_timeout
+from microtrain.link.session import Progress, hash_timeout
+from microtrain.link.transport import ANSWER_TIMEOUT_S, Device
 
 MOUNT = "/rom"
 
@@ -155,9 +156,8 @@ class Rom:
 
     def _write(self, offset: int, data: bytes, progress: Progress | None) -> None:
         padded = data + b"\xff" * (-len(data) % self.block)
-        block = self._device.stream_block(self.block)
-        call = f"_mt_rom_write({offset}, {len(padded)}, {block}, {self.block})"
-        self._device.stream(call, padded, block, progress, MOUNT)
+        self._device.write_rom(offset, padded, self.block, progress)
+        self._device.exec(ROM, timeout=ANSWER_TIMEOUT_S)
 
     def _matches(self, file: RomFile, digest: bytes) -> bool:
         found = self._device.eval(

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ast
-import binascii
 import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
-from microtrain.errors import DeviceError, RemoteError
-from microtrain.link.board_code import ABORT, ACKNOWLEDGE, GO_ON, RECEIVE, SEND, STREAM
+from microtrain.errors import BoardReset, DeviceError, RemoteError
+from microtrain.files import write_atomically
 from microtrain.link.buffered_serial import BufferedSerial
+from microtrain.link.line import Line
 from microtrain.link.port_errors import why_lost, why_not_open
+from microtrain.link.session import AWAY_S, Board, Progress, Session
+from microtrain.link.transfer import get, put, put_rom
+from microtrain.link.usb import has_flow_control
 
 # How long a board may take to answer, unless a caller knows better.
 ANSWER_TIMEOUT_S = 10.0
@@ -30,23 +34,33 @@ READ_SLICE_S = 0.1
 INTERRUPT_TIMEOUT_S = 10.0
 # No board prints that much in one line; more means the line is not text.
 LINE_MAX = 1 << 20
-# Bytes sent ahead of the board's acknowledgement: less than the smallest receive buffer (a UART of
-# 256 bytes) on serial ports, plenty on a pty, which loses nothing.
+# Bytes of a message where a busy board loses what does not fit its receive buffer (a UART of 256
+# bytes), and everywhere else; messages under way.
 SERIAL_BLOCK = 192
-PTY_BLOCK = 8192
-# Bytes read from a file on the board and sent as one line of base64.
-PULL_BLOCK = 3072
+BLOCK, WINDOW = 8192, 32
+# A pty that is gone does not come back under its name.
+PTYS = "/dev/pts/"
+PTY_AWAY_S = 1.0
+# How long a board that trains may take to answer a host that comes back: some steps.
+ATTACH_S = 10.0
+# How long to look for a link that a host has left open.
+END_LINK_S = 1.0
+# Resets of the board that one transfer outlives.
+RESETS = 3
 
-Progress = Callable[[int, int], None]
-"""Called with (bytes done, bytes in all)."""
+T = TypeVar("T")
 
 
 class Device:
-    """A board in its raw REPL.
+    """A board on a serial port: code through its raw REPL, files and runs over its link.
 
     port: path or name of the serial port. baudrate: bits per second, of no meaning over USB.
     reset: soft-reset the board first, so that code starts from an empty heap.
     ending: asked when the port is lost, says what became of the board, "" if nothing is known.
+    attach: do nothing to the board but open its port; attach() or reset() comes next.
+
+    `board`: what the board says of itself once it is linked. `on_text` gets what code on the board
+    prints meanwhile, `on_notice` what a person should know: that the port is lost and waited for.
 
     Every method raises DeviceTimeout if the board does not answer in time, RemoteError with the
     last line of the board's traceback if its code raised, and DeviceError for anything else.
@@ -59,8 +73,14 @@ class Device:
         baudrate: int = 115200,
         reset: bool = True,
         ending: Callable[[], str] | None = None,
+        attach: bool = False,
     ) -> None:
         self.port = port
+        self.board: Board | None = None
+        self.on_text: Callable[[str], object] | None = None
+        self.on_notice: Callable[[str], object] | None = None
+        self._baudrate = baudrate
+        self._session: Session | None = None
         self._ending = ending
         self._closers: list[Callable[[], None]] = []
         try:
@@ -71,9 +91,9 @@ class Device:
         self._serial = BufferedSerial(self._transport.serial, ANSWER_TIMEOUT_S)
         self._transport.serial = self._serial
         self._ends_seen = 2
-        self._block = PTY_BLOCK if self._transport.is_pty else SERIAL_BLOCK
         try:
-            self._enter(reset)
+            if not attach:
+                self._enter(reset)
         except BaseException:
             self.close()
             raise
@@ -89,11 +109,30 @@ class Device:
                     self._serial.answer_timeout = ANSWER_TIMEOUT_S
                     return
                 except TransportError:
-                    continue
+                    pass
+            self._end_link()
         raise DeviceError(
             f"{self.port}: no answer from MicroPython in {sum(ENTER_TIMEOUTS_S):g} s: is this the "
             "board's port, and is MicroPython on the board?"
         )
+
+    def _end_link(self) -> None:
+        """A board whose host ended without a word takes Ctrl-C for data, for a while: end that.
+        Raises DeviceError where it trains."""
+        session = self._new_session()
+        try:
+            run = session.join(END_LINK_S).run
+        except BoardReset:
+            return
+        finally:
+            self._serial.use(self._line.port)
+        session.leave()
+        if run and not run["ended"]:
+            self._line.port.close()
+            raise DeviceError(
+                f"{self.port}: the board is training: `microtrain attach` follows it, "
+                "`microtrain attach --stop` ends it"
+            )
 
     def on_close(self, closer: Callable[[], None]) -> None:
         """Have `closer` called after the port is closed, last first: to stop a virtual board."""
@@ -101,6 +140,7 @@ class Device:
 
     def reset(self) -> None:
         """Soft-reset the board: an empty heap, all modules forgotten, boot.py run."""
+        self._leave()
         self._enter(True)
 
     def exec(
@@ -142,95 +182,154 @@ class Device:
         self._start(f"import time\ntime.sleep_ms(200)\n{code}")
         self.close()
 
+    # ---- over the link ----
+
+    @property
+    def session(self) -> Session:
+        """The session with the board's microtrain.link, which is started if need be; the next
+        exec(), eval() or reset() ends it. Raises DeviceError, RemoteError."""
+        if self._session is None:
+            self._start("from microtrain import link\nlink.serve()")
+            self._session = session = self._new_session()
+            try:
+                self.board = session.join()
+            except BoardReset as error:
+                self.rejoin()
+                raise self._why_no_link(error, session.tail) from error
+            except BaseException:
+                self._session = None
+                raise
+        return self._session
+
+    def attach(self) -> bool:
+        """Whether the board runs something that a host has left: `session` is then with that, and
+        nothing was interrupted. Otherwise the board is at its raw REPL's prompt."""
+        self._session = session = self._new_session()
+        try:
+            self.board = session.join(ATTACH_S)
+        except BoardReset:
+            self.rejoin()
+        return self._session is not None
+
+    def detach(self) -> None:
+        """Close the port and leave the board to what it runs."""
+        if self._session is not None:
+            self._session.leave()
+            self._session = None
+        self._line.port.close()
+        self._serial.use(self._line.port)
+        self.close()
+
+    def _new_session(self) -> Session:
+        self._line = Line(self._serial.port, self._serial.take(), self._open)
+        gentle = not self._is_pty and not has_flow_control(self.port)
+        block, window = (SERIAL_BLOCK, 1) if gentle else (BLOCK, WINDOW)
+        self._printed = ""
+        return Session(
+            self.port, self._line, on_text=self._print, block=block, window=window,
+            ending=self._ending, on_notice=self._notice,
+            away=PTY_AWAY_S if self.port.startswith(PTYS) else AWAY_S,
+        )  # fmt: skip
+
+    @property
+    def _is_pty(self) -> bool:
+        return os.path.realpath(self.port).startswith(PTYS)  # noqa: PTH - of any operating system
+
+    def _notice(self, text: str) -> None:
+        if self.on_notice is not None:
+            self.on_notice(text)
+
+    def _open(self) -> serial.Serial:
+        if self._is_pty and not Path(self.port).exists():
+            raise OSError(f"{self.port} is not there")
+        return serial.serial_for_url(
+            self.port, self._baudrate, timeout=READ_SLICE_S, exclusive=True
+        )
+
+    def _print(self, text: str) -> None:
+        self._printed = (self._printed + text)[-LINE_MAX:]
+        if self.on_text is not None and self._session is not None and self._session.joined:
+            self.on_text(text)
+
+    def _why_no_link(self, error: BoardReset, tail: bytes) -> DeviceError:
+        # What came is the end of the raw REPL's answer: 0x04, a traceback, 0x04.
+        _, _, trace = (self._printed + tail.decode(errors="replace")).partition("Traceback")
+        if trace:
+            return _remote_error("Traceback" + trace.split("\x04")[0])
+        return error
+
+    def _leave(self) -> None:
+        """Have the board at its raw REPL's prompt."""
+        if self._session is not None:
+            session, self._session = self._session, None
+            session.leave()
+            self._serial.use(self._line.port)
+            self._enter(False)
+
+    def linked(self, do: Callable[[Session], T], subject: str = "") -> T:
+        """Return do(session); again, with a new session, where the board was reset meanwhile.
+
+        subject: what an error on the board is about.
+        """
+        for _ in range(RESETS):
+            try:
+                return do(self.session)
+            except BoardReset:
+                self.rejoin()
+            except RemoteError as error:
+                if subject:
+                    raise _remote_error(error.traceback, subject) from error
+                raise
+            except KeyboardInterrupt:
+                with contextlib.suppress(DeviceError):
+                    self._leave()
+                raise
+        return do(self.session)
+
+    def rejoin(self) -> None:
+        """After BoardReset: have the board at its raw REPL's prompt. Raises DeviceError."""
+        self._session = None
+        self._serial.use(self._line.port)
+        self._enter(False)
+
     def push(self, local: Path, remote: str, progress: Progress | None = None) -> str:
         """Copy the file `local` to `remote` on the board; return its SHA-256 in hexadecimal.
 
-        The old file, if any, stays as it is until the new one is complete and verified.
+        The old file, if any, stays as it is until the new one is complete and verified. What an
+        earlier try with the same content left is used again.
         """
         return self.write(remote, local.read_bytes(), progress)
 
     def write(self, remote: str, data: bytes, progress: Progress | None = None) -> str:
         """Write `data` to the file `remote` on the board, as `push` does."""
-        digest = hashlib.sha256(data)
-        self.exec(RECEIVE, timeout=ANSWER_TIMEOUT_S)
-        call = f"_mt_receive({remote!r}, {len(data)}, {self._block}, {digest.digest()!r})"
-        self.stream(call, data, self._block, progress, remote)
-        return digest.hexdigest()
+        return self.linked(lambda session: put(session, remote, data, progress), remote)
 
-    def stream_block(self, limit: int) -> int:
-        """Return the largest power of two of bytes that may be sent ahead, at most `limit`."""
-        return 1 << (min(self._block, limit).bit_length() - 1)
-
-    def stream(
-        self, call: str, data: bytes, block: int, progress: Progress | None, subject: str
+    def write_rom(
+        self, offset: int, data: bytes, block: int, progress: Progress | None = None
     ) -> None:
-        """Send `data` in blocks to `call`, an expression that uses _mt_stream() of board_code.
-
-        subject: what an error on the board is about.
-        """
-        self.exec(STREAM, timeout=ANSWER_TIMEOUT_S)
-        self._start(call)
-        try:
-            sent = 0
-            while self._acknowledged() and sent < len(data):
-                part = data[sent : sent + block]
-                self._send(GO_ON + part)
-                sent += len(part)
-                if progress is not None:
-                    progress(sent, len(data))
-            # Reading back and hashing takes a board some seconds a megabyte.
-            trace = self._read_rest(hash_timeout(len(data)))
-        except BaseException:
-            # Fills a block that went out in part, and then says abort. What is too much ends up
-            # at the prompt, where _stop() clears it.
-            with contextlib.suppress(DeviceError):
-                self._send(ABORT * (block + 1))
-                self._read_rest(ANSWER_TIMEOUT_S)
-            self._stop()
-            raise
-        if trace:
-            raise _remote_error(trace, subject)
+        """Write whole blocks to the flash of the board's ROMFS."""
+        self.linked(lambda session: put_rom(session, offset, data, block, progress), "ROMFS")
 
     def pull(self, remote: str, local: Path, progress: Progress | None = None) -> str:
         """Copy the file `remote` from the board to `local`; return its SHA-256 in hexadecimal."""
         data = self.read(remote, progress)
-        part = local.with_name(local.name + ".part")
-        part.write_bytes(data)
-        part.replace(local)
+        write_atomically(local, data)
         return hashlib.sha256(data).hexdigest()
 
     def read(self, remote: str, progress: Progress | None = None) -> bytes:
         """Return the content of the file `remote` on the board, verified by SHA-256."""
-        try:
-            size = self.eval(f"__import__('os').stat({remote!r})[6]")
-        except RemoteError as error:
-            raise _remote_error(error.traceback, remote) from None
-        self.exec(SEND, timeout=ANSWER_TIMEOUT_S)
-        blocks: list[bytes] = []
-        digest = ""
-        done = 0
-
-        def take(line: str) -> None:
-            nonlocal digest, done
-            if line.startswith("="):
-                digest = line[1:].strip()
-                return
-            blocks.append(binascii.a2b_base64(line))
-            done += len(blocks[-1])
-            if progress is not None:
-                progress(done, size)
-
-        self.exec(f"_mt_send({remote!r}, {PULL_BLOCK})", take, timeout=ANSWER_TIMEOUT_S)
-        data = b"".join(blocks)
-        if hashlib.sha256(data).hexdigest() != digest:
-            raise DeviceError(
-                f"{self.port}: {remote} arrived damaged ({len(data)} of {size} bytes)"
-            )
-        return data
+        return self.linked(lambda session: get(session, remote, progress=progress), remote)
 
     def close(self) -> None:
-        """Leave the raw REPL and close the port. A second call does nothing."""
+        """Leave the raw REPL and close the port. A second call does nothing.
+
+        What a host started and left to itself with detach() goes on.
+        """
+        if self._session is not None:
+            self._serial.use(self._line.port)  # it may have been opened anew
         if self._serial.is_open:
+            with contextlib.suppress(DeviceError):
+                self._leave()
             with contextlib.suppress(OSError, serial.SerialException):
                 self._transport.exit_raw_repl()
             with contextlib.suppress(OSError, serial.SerialException):
@@ -250,6 +349,7 @@ class Device:
             raise DeviceError(f"{self.port}: {reason or error}") from error
 
     def _start(self, code: str) -> None:
+        self._leave()
         with self._device_errors():
             self._transport.exec_raw_no_follow(code)
         self._ends_seen = 0
@@ -257,14 +357,6 @@ class Device:
     def _send(self, data: bytes) -> None:
         with self._device_errors():
             self._serial.write(data)
-
-    def _acknowledged(self) -> bool:
-        """Wait for a block's acknowledgement; False if an error message comes instead."""
-        with self._device_errors():
-            data = self._serial.read_some(ANSWER_TIMEOUT_S)
-        acknowledged = data[:1] == ACKNOWLEDGE
-        self._serial.unread(data[1:] if acknowledged else data)
-        return acknowledged
 
     def _read_part(self, timeout: float | None) -> Iterator[bytes]:
         """Yield what the board sends up to the next 0x04, which ends output and error text."""
@@ -317,11 +409,6 @@ class Device:
 
     def __repr__(self) -> str:
         return f"<Device {self.port}>"
-
-
-def hash_timeout(size: int) -> float:
-    """Return how long, in seconds, a board may take to read and hash `size` bytes."""
-    return ANSWER_TIMEOUT_S + size / 50_000
 
 
 def _remote_error(trace: str, subject: str = "") -> RemoteError:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from microtrain import dataset
-from microtrain.errors import DataError, DeviceError
-from microtrain.link.transport import Device, Progress
-from microtrain.run.board import Event, OnEvent, call, put
+from microtrain.dataset import Dataset
+from microtrain.errors import BoardReset, DataError, DeviceError
+from microtrain.link.session import Progress
+from microtrain.link.transport import Device
+from microtrain.run.board import Event, Follower, OnEvent, begin, put, session_of
 from microtrain.run.inputs import board_scheme, load_data, load_image
+from microtrain.run.samples import SampleServer, describe
 
 GRADIENT_BITS = (8, 12)
 MOMENTUM_BITS = (8, 16)
@@ -40,7 +43,9 @@ class TrainOptions:
     scaling; False: SGD on the quantised parameters as they are, as in MCUNetV3's ablation.
     momentum, weight_decay: as in torch.optim.SGD. accumulate: samples whose mean gradient makes
     one update. momentum_bits: 8 or 16 a trained parameter, where one of momentum and accumulate
-    is given; the board takes 16.
+    is given; the board takes 16. autosave: seconds between two checkpoints on the board, from
+    which a run goes on that a reset ended; 0: none. stream: the data sets stay here, and the board
+    gets each sample when it needs it.
     """
 
     model: Path
@@ -67,6 +72,8 @@ class TrainOptions:
     momentum_bits: int | None = None
     weight_decay: float | None = None
     accumulate: int | None = None
+    autosave: float = 60.0
+    stream: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,17 +108,26 @@ class Training:
             return put(device, name, data, progress)
 
         data = load_data(options.data, image.graph)
+        self._streamed: list[Dataset] = []
+
+        def offer(data: Dataset, name: str) -> str | dict[str, Any]:
+            if not options.stream:
+                return send(f"{name}.mtd", dataset.to_bytes(data))
+            data.validate()
+            self._streamed.append(data)
+            return describe(data, len(self._streamed) - 1, name)
+
         self.total_steps = options.epochs * len(data)
         self.image_sha256 = hashlib.sha256(image.data).hexdigest()
         self._board_options: dict[str, Any] = {
             "model": send(options.model.name, image.data),
-            "data": send(f"{options.data.stem}.mtd", dataset.to_bytes(data)),
+            "data": offer(data, options.data.stem),
             "val": None, "checkpoint": None, "scheme": scheme,
             "save": f"/{options.save.name}" if options.save else None,
         }  # fmt: skip
         if options.val:
-            content = dataset.to_bytes(load_data(options.val, image.graph))
-            self._board_options["val"] = send(f"{options.val.stem}.mtd", content)
+            validation = load_data(options.val, image.graph)
+            self._board_options["val"] = offer(validation, options.val.stem)
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
             self._board_options["checkpoint"] = send(options.checkpoint.name, content)
@@ -120,42 +136,121 @@ class Training:
             name: value for name in OPTIMIZER if (value := getattr(options, name)) is not None
         }
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
-                     "wide", "gradient_bits", "patience", "keep_best"):  # fmt: skip
+                     "wide", "gradient_bits", "patience", "keep_best", "autosave"):  # fmt: skip
             self._board_options[name] = getattr(options, name)
 
-    def run(self, on_event: OnEvent) -> Result:
-        """Train. `on_event` gets every event: step, epoch, eval, best, and at last done.
-
-        Ctrl-C stops the board between two samples; what it has learned is measured and saved all
-        the same. KeyboardInterrupt is raised only where there is nothing to report.
-        """
-        done: Event = {}
-        interrupted = False
-
-        def take(event: Event) -> None:
-            kind = event.pop("event")
-            event = {"event": kind} | event
-            if kind == "done":
-                done.update(event | {"image_sha256": self.image_sha256})
-            else:
-                on_event(event)
-
+    def start(self) -> None:
+        """Begin, and return at once; follow() comes next, now or later. Raises DeviceError."""
         self.device.reset()  # what uploading left behind must not lie in the arena's way
+        _begin(self.device, "train", self._board_options, self._streamed)
+
+    def run(self, on_event: OnEvent) -> Result:
+        """Train. `on_event` gets every event: step, epoch, eval, best, log, resumed, and at last
+        done.
+
+        A board that is reset goes on from its last checkpoint, to the same bytes. Ctrl-C stops it
+        between two samples; what it has learned is measured and saved all the same.
+        KeyboardInterrupt is raised only where there is nothing to report.
+        """
+        self.start()
+        return follow(
+            self.device, on_event, self._streamed, self.options.save, self.image_sha256
+        )
+
+
+def _begin(
+    device: Device, function: str, options: Mapping[str, Any], streamed: Sequence[Dataset]
+) -> None:
+    if streamed:
+        SampleServer(session_of(device), streamed)
+    begin(device, function, options)
+
+
+def follow(
+    device: Device,
+    on_event: OnEvent,
+    streamed: Sequence[Dataset] = (),
+    save: Path | None = None,
+    image_sha256: str | None = None,
+    *,
+    stop: bool = True,
+) -> Result:
+    """Follow the training that the board runs to its end; as Training.run.
+
+    streamed: the data sets that the board has not: training, validation. save: where the
+    checkpoint of the result goes, which the board keeps under the same name. stop: Ctrl-C ends
+    the run; else KeyboardInterrupt is raised and it goes on.
+    """
+    done: Event = {}
+    saved: str | None = None
+    interrupted = False
+
+    def take(event: Event) -> None:
+        nonlocal saved
+        event = {"event": event.pop("event")} | event
+        if event["event"] == "done":
+            saved = event.pop("saved")
+            done.update(event | ({"image_sha256": image_sha256} if image_sha256 else {}))
+        else:
+            on_event(event)
+
+    while True:
         try:
-            call(self.device, "train", self._board_options, take)
+            Follower(device.session, take).to_the_end(stop=stop)
+        except BoardReset as error:
+            take({"event": "log", "text": f"{error}; it goes on from its last checkpoint"})
+            device.rejoin()
+            _begin(device, "resume", {}, streamed)
+            continue
         except KeyboardInterrupt:
             interrupted = True
-            call(self.device, "finish", {}, take)
-            if not done:
+            if not done or not stop:
                 raise
-        if not done:
-            raise DeviceError(f"{self.device.port}: the run ended without its last event")
-        if self.options.save:
-            digest = self.device.pull(f"/{self.options.save.name}", self.options.save)
-            if digest != done["checkpoint_sha256"]:
-                raise DeviceError(f"{self.options.save}: not the checkpoint that the run made")
-        on_event(done)
-        return Result(done, interrupted)
+        break
+    if not done:
+        raise DeviceError(f"{device.port}: the run ended without its last event")
+    if save:
+        if not saved:
+            raise DeviceError(f"{save}: this run was begun without --save, and saves nothing")
+        digest = device.pull(saved, save)
+        if digest != done["checkpoint_sha256"]:
+            raise DeviceError(f"{save}: not the checkpoint that the run made")
+    on_event(done)
+    return Result(done, interrupted)
+
+
+def attach(
+    device: Device,
+    on_event: OnEvent,
+    streamed: Sequence[Dataset] = (),
+    save: Path | None = None,
+    control: Mapping[str, Any] | None = None,
+) -> Result | None:
+    """Follow the run of a board that a host has left, or that a reset ended: then it goes on from
+    its last checkpoint. device: opened with attach. Otherwise as follow(); Ctrl-C leaves the run
+    as it is.
+
+    on_event gets first what the board still has of the run's events. control: said to the run:
+    stop, pause, resume, lr; with pause None is returned at once. Raises RemoteError where there is
+    no run.
+    """
+    run = device.board.run if device.attach() and device.board else None
+    if run is None:
+        _begin(device, "resume", {}, streamed)
+    session = session_of(device)
+    if run is not None:
+        if streamed:
+            SampleServer(session, streamed)
+        first = session.request("events", **{"from": run["event"]})["first"]
+        if first > run["event"]:
+            text = f"{first - run['event']} earlier events are no longer on the board"
+            on_event({"event": "log", "text": text})
+    if control:
+        session.post("control", **control)
+        if control.get("pause"):
+            session.flush()
+            return None
+    return follow(device, on_event, streamed, save, stop=False)
 
 
 def train(device: Device, options: TrainOptions, on_event: OnEvent) -> Result:

@@ -7,6 +7,7 @@
 #endif
 #include "rv32/kernels.h"
 #include "generic/kernels.h"
+#include "dense.h"
 #include "dot.h"
 #include "panel.h"
 #include "round.h"

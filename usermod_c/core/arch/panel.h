@@ -41,6 +41,16 @@ static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *p
 // Four rows of weights, which lie one behind the other, word-aligned, times `count` panels: out[row][panel][pixel].
 #if defined(__ARM_ARCH_6M__) || MT_RV32
 void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out);
+#if MT_RV32
+enum { // where products go
+    MT_PANEL_ADD = -1, // are added to out[row][panel][pixel], rows `pitch` bytes apart
+    MT_PANEL_FIRST, // become that
+    MT_PANEL_ACROSS, // are added to out[panel][pixel][row], pixels `pitch` bytes apart
+};
+
+// Weights [k][row] of four rows times panels of k values, a multiple of four; `skip` bytes from one's end to the next.
+void mt_panel_block(const int8_t *weights, const int32_t *panels, int32_t k, int32_t *out, int32_t count, int32_t skip, int32_t kind, int32_t pitch);
+#endif
 #else
 static inline void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out) {
     for (int32_t row = 0; row < 4; row++, weights += k) {

@@ -17,9 +17,12 @@
 #endif
 #endif
 
+// Bytes from column to column of a row. Where it is 2, words hold two neighbours instead of what is said above.
 #if defined(__ARM_FEATURE_DSP)
+#define MT_PLANE_COLUMN 2
 #include "armv7em/plane.h"
 #else
+#define MT_PLANE_COLUMN 4
 // A product, or the sum of two, to the sums of whole words and of upper halves.
 static inline void mt_take_lanes(int32_t product, uint32_t *whole, int32_t *high) {
     *whole += (uint32_t)product;
@@ -45,7 +48,6 @@ static inline int32_t mt_plane_sum(const int32_t *words, int32_t n) {
     }
     return sum;
 }
-#endif
 
 typedef struct { // rows of pixels -> rows of a plane
     const int8_t *low, *high; // what goes to the lower and the upper halves of the first word
@@ -56,20 +58,23 @@ typedef struct { // rows of pixels -> rows of a plane
     int32_t only_high, both, only_low; // words of a row, in this order; where there is no pixel, the half is `pad`
     int32_t pad;
 } mt_plane_pack_t;
+#endif
 
 typedef struct {
-    const int32_t *plane, *weights; // [..][pitch], [kernel_h][kernel_w]
-    int32_t *sums; // [rows][2][half]
+    const void *plane; // [..][pitch]
+    const int32_t *weights; // [kernel_h][kernel_w]
+    int32_t *sums; // [rows][2 * half]
     int32_t pitch; // words
     int32_t half, rows; // half is even
     int32_t kernel_h, kernel_w, stride_h;
 } mt_correlate_t;
 
 typedef struct { // a[i] . b[i] over `rows` rows of `half` words
-    const int32_t *a, *b; // b has its halves swapped and no gaps
+    const void *a; // column 0
+    const int32_t *b; // has no gaps, and its halves swapped where MT_PLANE_COLUMN is 4
     int32_t *sums; // of a from column 0, 1, 2 on; these are added to
     int32_t rows, half; // half is even
-    int32_t step, row_step; // bytes from word to word of a, from row to row
+    int32_t step, row_step; // bytes from window to window of a, from row to row
 } mt_plane_dot_t;
 
 #define MT_CORRELATE_WIDTH 8 // widest kernel
@@ -97,7 +102,7 @@ static inline void mt_correlate_3x3(const mt_correlate_t *c, const int32_t strid
     const int32_t w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3], w4 = w[4], w5 = w[5], w6 = w[6], w7 = w[7], w8 = w[8];
     int32_t *to = c->sums;
     for (int32_t y = 0; y < c->rows; y++, to += half) {
-        const int32_t *a = c->plane + y * c->stride_h * pitch, *b = a + pitch, *d = b + pitch;
+        const int32_t *a = (const int32_t *)c->plane + y * c->stride_h * pitch, *b = a + pitch, *d = b + pitch;
         for (const int32_t *end = to + half; to < end; to++, a += stride_w, b += stride_w, d += stride_w) {
             uint32_t whole = 0;
             int32_t high = 0;
@@ -153,7 +158,7 @@ static inline void mt_plane_dot(const mt_plane_dot_t *d, const int32_t taps) {
     int32_t sums[3] = {0};
     const int32_t *b = d->b;
     for (int32_t y = 0; y < d->rows; y++) {
-        const int32_t *a = d->a + y * (d->row_step / 4);
+        const int32_t *a = (const int32_t *)d->a + y * (d->row_step / 4);
         for (const int32_t *end = b + d->half; b < end; b++, a += d->step / 4) {
             for (int32_t t = 0; t < taps; t++) { // below the sum of both products is that of the lower halves, which 16 bits hold
                 sums[t] += (int32_t)((uint32_t)a[t] * (uint32_t)*b + 0x8000) >> 16;

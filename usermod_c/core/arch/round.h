@@ -8,6 +8,8 @@
 // value may have left [-127, 127] and `out` is not to be used.
 #if defined(__ARM_ARCH_6M__)
 uint32_t mt_round_bytes(const int32_t *acc, int32_t n, int32_t shift, int8_t *out);
+#elif defined(__ARM_FEATURE_DSP)
+#include "armv7em/round.h"
 #else
 static inline uint32_t mt_round_bytes(const int32_t *acc, int32_t n, int32_t shift, int8_t *out) {
     const uint32_t half = (uint32_t)1 << (shift - 1), most = ((uint32_t)127 << shift) + half;

@@ -15,6 +15,13 @@
 #endif
 #endif
 
+// Bytes of rows that are left where they lie, as a cache keeps them from pixel to pixel; 0: they are copied to RAM.
+#if MT_RV32
+#define MT_ROWS_IN_PLACE 8192
+#else
+#define MT_ROWS_IN_PLACE 0
+#endif
+
 typedef struct {
     int32_t factor;
     int32_t offset; // of the row, bytes
@@ -25,30 +32,6 @@ typedef struct {
 #if defined(__ARM_FEATURE_DSP)
 #include "armv7em/rows.h"
 #else
-static inline void mt_add_columns(int32_t *acc, const int8_t *rows, const mt_term_t *terms, int32_t count) {
-    int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
-    for (const mt_term_t *end = terms + count; terms < end; terms++) {
-        const int8_t *x = rows + terms->offset;
-        const int32_t f = terms->factor;
-        s0 += f * x[0];
-        s1 += f * x[1];
-        s2 += f * x[2];
-        s3 += f * x[3];
-        s4 += f * x[4];
-        s5 += f * x[5];
-        s6 += f * x[6];
-        s7 += f * x[7];
-    }
-    acc[0] += s0;
-    acc[1] += s1;
-    acc[2] += s2;
-    acc[3] += s3;
-    acc[4] += s4;
-    acc[5] += s5;
-    acc[6] += s6;
-    acc[7] += s7;
-}
-
 // Columns of `words` packed words, two terms at once.
 static inline void mt_add_packed_columns(int32_t *acc, const int32_t *rows, const mt_term_t *terms, int32_t count, const int32_t words) {
     uint32_t whole[MT_COLUMNS / 2] = {0};
@@ -67,11 +50,15 @@ static inline void mt_add_packed_columns(int32_t *acc, const int32_t *rows, cons
 }
 #endif
 
-// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it.
+// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it. Uses the terms up.
 #if defined(__ARM_ARCH_6M__)
 void mt_add_words(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
+#elif defined(__ARM_FEATURE_DSP)
+void mt_add_fours(int32_t *acc, const int8_t *rows, int32_t n, mt_term_t *terms, int32_t count); // n > 0, a multiple of 4; count > 0
+#elif MT_RV32
+void mt_add_sixteens(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count); // the same of 16
 #endif
-static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, int32_t n, const mt_term_t *terms, int32_t count) {
+static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, int32_t n, mt_term_t *terms, int32_t count) {
 #if defined(__ARM_ARCH_6M__)
     if (count && !(((uint32_t)n | (uint32_t)pitch | (uintptr_t)rows) & 3)) {
         mt_add_words(acc, rows, n, terms, count);
@@ -80,12 +67,19 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
 #endif
     (void)pitch;
     int32_t i = 0;
-    const mt_term_t *end = terms + count;
-#if defined(__ARM_FEATURE_DSP) || MT_RV32
-    for (; count && i + MT_COLUMNS <= n; i += MT_COLUMNS) {
-        mt_add_columns(acc + i, rows + i, terms, count);
+#if defined(__ARM_FEATURE_DSP)
+    if (count && n >= 4) {
+        i = n & ~3;
+        mt_add_fours(acc, rows, i, terms, count);
     }
-#elif !defined(__SSE2__) && !defined(__ARM_NEON)
+#elif MT_RV32
+    if (count && n >= 16) {
+        i = n & ~15;
+        mt_add_sixteens(acc, rows, i, terms, count);
+    }
+#endif
+    const mt_term_t *end = terms + count;
+#if !defined(__SSE2__) && !defined(__ARM_NEON) && !defined(__ARM_FEATURE_DSP)
     for (; count && i + 4 <= n; i += 4) { // four sums in registers
         int32_t a0 = acc[i], a1 = acc[i + 1], a2 = acc[i + 2], a3 = acc[i + 3];
         for (const mt_term_t *t = terms; t < end; t++) {
@@ -139,38 +133,63 @@ static inline void mt_settle_nested(int32_t *acc, int32_t n, int32_t total) {
     }
 }
 
-// sums[r][0..3] = sum over k of factors[r][k] * panel[k][0..3], for `rows` rows of n factors, a multiple of 8, and sums `pitch` apart: what
-// mt_add_rows does, where few factors are zero and the values of four columns have been widened for all rows.
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP)
-void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch);
+// to[i] = factor * x[i] - less, |factor| <= 32767.
+#if defined(__ARM_ARCH_6M__)
+void mt_scale_words(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to); // n > 0, a multiple of 4; x word-aligned
+#endif
+#if defined(__ARM_FEATURE_DSP)
+void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, int32_t less, int32_t n);
 #else
-static inline void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch) {
-    for (; rows > 0; rows -= 2, factors += n, sums += 2 * pitch) { // two rows at once, the last one perhaps twice
-        const int32_t next = rows > 1 ? n : 0;
-        int32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, t0 = 0, t1 = 0, t2 = 0, t3 = 0;
-        const int32_t *values = panel;
-        for (const int16_t *end = factors + n; factors < end; factors++, values += 4) {
-            const int32_t f = factors[0], g = factors[next], a = values[0], b = values[1], c = values[2], d = values[3];
-            s0 += f * a;
-            s1 += f * b;
-            s2 += f * c;
-            s3 += f * d;
-            t0 += g * a;
-            t1 += g * b;
-            t2 += g * c;
-            t3 += g * d;
-        }
-        sums[0] = s0;
-        sums[1] = s1;
-        sums[2] = s2;
-        sums[3] = s3;
-        if (next) {
-            sums[pitch] = t0;
-            sums[pitch + 1] = t1;
-            sums[pitch + 2] = t2;
-            sums[pitch + 3] = t3;
+static inline void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, int32_t less, int32_t n) {
+    const int32_t *end = to + n;
+#if defined(__ARM_ARCH_6M__)
+    if (!((uintptr_t)x & 3) && n >= 4) {
+        mt_scale_words(factor, less, x, n & ~3, to);
+        to += n & ~3;
+        x += n & ~3;
+    }
+#elif MT_RV32
+    for (; to + 4 <= end; x += 4, to += 4) {
+        to[0] = factor * x[0] - less;
+        to[1] = factor * x[1] - less;
+        to[2] = factor * x[2] - less;
+        to[3] = factor * x[3] - less;
+    }
+#elif MT_ROWS // whole words
+    for (; !((uintptr_t)x & 3) && to + 4 <= end; x += 4, to += 4) {
+        int32_t word = *(const int32_t *)(const void *)x;
+        to[0] = factor * (int8_t)word - less;
+        to[1] = factor * (int8_t)(word >> 8) - less;
+        to[2] = factor * (int8_t)(word >> 16) - less;
+        to[3] = factor * (word >> 24) - less;
+    }
+#endif
+    while (to < end) {
+        *to++ = factor * *x++ - less;
+    }
+}
+#endif
+
+// Terms of n gradients, zeros left out, for rows `pitch` bytes apart: factors (gradient * multiplier + 2^(shift - 1)) >> shift, which are also added to
+// `total`. Returns the terms' end.
+#if defined(__ARM_ARCH_6M__)
+mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms, int32_t *total);
+#else
+static inline mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms,
+    int32_t *total) {
+    const int32_t half = 1 << (shift - 1);
+    int32_t sum = 0;
+    for (int32_t offset = 0, end = n * pitch; offset < end; offset += pitch, multipliers++) {
+        int32_t v = *q++;
+        if (v) {
+            terms->factor = (v * *multipliers + half) >> shift;
+            terms->offset = offset;
+            sum += terms->factor;
+            terms++;
         }
     }
+    *total += sum;
+    return terms;
 }
 #endif
 
@@ -218,55 +237,5 @@ static inline void mt_add_packed_rows(int32_t *acc, const int32_t *rows, int32_t
     }
 }
 #endif
-
-// Terms of n gradients, zeros left out, for rows `pitch` bytes apart: factors (gradient * multiplier + 2^(shift - 1)) >> shift, which are also added to
-// `total`. Returns the terms' end.
-#if defined(__ARM_ARCH_6M__)
-mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms, int32_t *total);
-#else
-static inline mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms,
-    int32_t *total) {
-    const int32_t half = 1 << (shift - 1);
-    int32_t sum = 0;
-    for (int32_t offset = 0, end = n * pitch; offset < end; offset += pitch, multipliers++) {
-        int32_t v = *q++;
-        if (v) {
-            terms->factor = (v * *multipliers + half) >> shift;
-            terms->offset = offset;
-            sum += terms->factor;
-            terms++;
-        }
-    }
-    *total += sum;
-    return terms;
-}
-#endif
-
-// to[i] = factor * x[i] - less.
-#if defined(__ARM_ARCH_6M__)
-void mt_scale_words(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to); // n a multiple of 4, x word-aligned
-#endif
-static inline void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to) {
-#if defined(__ARM_ARCH_6M__)
-    const int32_t whole = (uintptr_t)x & 3 ? 0 : n & ~3;
-    if (whole) {
-        mt_scale_words(factor, less, x, whole, to);
-        x += whole;
-        to += whole;
-        n -= whole;
-    }
-#elif MT_ROWS
-    for (; !((uintptr_t)x & 3) && n >= 4; n -= 4, x += 4, to += 4) {
-        int32_t word = *(const int32_t *)(const void *)x;
-        to[0] = factor * (int8_t)word - less;
-        to[1] = factor * (int8_t)(word >> 8) - less;
-        to[2] = factor * (int8_t)(word >> 16) - less;
-        to[3] = factor * (word >> 24) - less;
-    }
-#endif
-    for (const int32_t *end = to + n; to < end;) {
-        *to++ = factor * *x++ - less;
-    }
-}
 
 #endif // MT_ROWS_H

@@ -4,6 +4,7 @@
 #define MT_STEPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "finish.h"
@@ -46,7 +47,7 @@ static inline bool mt_steps(mt_steps_t *s, int kind) {
     int32_t rows = s->rows_left;
     bool stopped = false;
     while (true) {
-        for (; sums != end; sums++, out += step, mask += kind == MT_STEPS_MASK ? s->mask_step : 0) {
+        for (; sums != end; sums++, out += step, mask = kind == MT_STEPS_MASK ? mask + s->mask_step : mask) {
             int32_t sum = *sums;
             if ((uint32_t)sum - (uint32_t)low <= range) {
                 uint32_t v = (uint32_t)sum * (uint32_t)multiplier + (uint32_t)offset;
@@ -107,7 +108,7 @@ bool mt_finish_steps_twice(mt_steps_t *s);
 static inline void mt_steps_skip(mt_steps_t *s) {
     s->sums++;
     s->out += s->step;
-    s->mask += s->mask_step;
+    s->mask = s->mask ? s->mask + s->mask_step : NULL;
 }
 
 #endif // MT_STEPS_H

@@ -9,7 +9,7 @@
 // through them.
 #define MOST_COLUMNS 96 // input channels, where there are several pixels
 #define SUM_BYTES 3072
-#define BLOCK_BYTES 2560
+#define BLOCK_BYTES 3584
 
 typedef struct {
     int32_t columns, pixels, rows;
@@ -30,22 +30,26 @@ static int32_t row_bytes(int32_t columns) {
     return (int32_t)(sizeof(mt_term_t) + sizeof(int16_t)) + columns;
 }
 
-static uint32_t backward_blocks(const mt_window_t *w, void *scratch, backward_blocks_t *b) {
+// Sizes, and the bytes of scratch.
+static uint32_t backward_blocks(const mt_window_t *w, backward_blocks_t *b) {
     int32_t pixels = w->in_h * w->in_w, most = pixels > 1 ? MOST_COLUMNS : SUM_BYTES / 4, parts = (w->in_c + most - 1) / most;
     b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
     b->pixels = mt_min(SUM_BYTES / 4 / b->columns, pixels);
     b->rows = mt_min((BLOCK_BYTES - 4 * b->pixels) / row_bytes(b->columns), w->out_c);
+    return (uint32_t)(4 * b->pixels * b->columns + (b->rows < w->out_c ? BLOCK_BYTES : 4 * b->pixels + b->rows * row_bytes(b->columns)));
+}
+
+static void place_blocks(backward_blocks_t *b, void *scratch) {
     b->sums = scratch;
     b->totals = b->sums + b->pixels * b->columns;
     b->terms = (mt_term_t *)(b->totals + b->pixels);
     b->weights = (int8_t *)(b->terms + b->rows);
     b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
-    return (uint32_t)(4 * b->pixels * (b->columns + 1) + b->rows * row_bytes(b->columns));
 }
 
 uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w) {
     backward_blocks_t b;
-    return backward_blocks(w, NULL, &b);
+    return backward_blocks(w, &b);
 }
 
 uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
@@ -96,9 +100,12 @@ static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t 
     }
 }
 
-// One pixel alone takes the weights from where they are; the memory of their copies holds more terms.
-static void leave_in_place(const mt_window_t *w, backward_blocks_t *b) {
+// One pixel alone takes the weights from where they are, and so do others if a cache keeps them; the memory of their copies holds more terms.
+static void leave_in_place(const mt_window_t *w, backward_blocks_t *b, bool alone) {
     b->rows = mt_min(b->rows * row_bytes(b->columns) / row_bytes(0), w->out_c);
+    if (!alone) {
+        b->rows = mt_clamp(MT_ROWS_IN_PLACE / b->columns, 1, b->rows);
+    }
     b->multipliers = (int16_t *)(b->terms + b->rows);
     b->weights = NULL;
 }
@@ -130,100 +137,74 @@ static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, 
 }
 
 // The same where few gradients are zero: of all output channels at once, whose weights are widened for four input channels after the other.
-#define DENSE_COLUMNS 8 // input channels that are stored at once
-#define DENSE_SAMPLES 256
-
 typedef struct {
     int32_t depth, pixels; // depth: output channels, rounded up
     int32_t *panel; // [depth][4]
-    int32_t *sums; // [pixels][DENSE_COLUMNS]
-    int16_t *factors; // [pixels][depth]
+    int16_t *multipliers; // [depth], in the panel's memory before it
+    int32_t *sums; // [pixels][MT_DENSE_COLUMNS]
+    int16_t *factors; // [pixels][depth], as mt_factor_at says
 } dense_blocks_t;
 
 // In the memory of the blocks above. Returns whether that is enough.
 static bool dense_blocks(const mt_window_t *w, void *scratch, uint32_t bytes, dense_blocks_t *d) {
     d->depth = (int32_t)mt_align((uint32_t)w->out_c, 8);
-    int32_t rest = (int32_t)bytes - 16 * d->depth, pixels = w->in_h * w->in_w, most = rest / (2 * d->depth + 4 * DENSE_COLUMNS);
+    int32_t panel = 4 * MT_PANEL_WORDS * d->depth, rest = (int32_t)bytes - panel, pixels = w->in_h * w->in_w;
+    int32_t most = rest / (2 * d->depth + 4 * MT_DENSE_COLUMNS) / MT_FACTOR_ROWS * MT_FACTOR_ROWS;
     if (rest < 0 || most < 4) {
         return false;
     }
     int32_t parts = (pixels + most - 1) / most;
-    d->pixels = (pixels + parts - 1) / parts;
+    d->pixels = (int32_t)mt_align((uint32_t)((pixels + parts - 1) / parts), MT_FACTOR_ROWS);
     d->panel = scratch;
-    d->sums = d->panel + 4 * d->depth;
-    d->factors = (int16_t *)(d->sums + d->pixels * DENSE_COLUMNS);
+    d->sums = (int32_t *)((int8_t *)scratch + panel);
+    d->multipliers = scratch;
+    d->factors = (int16_t *)(d->sums + d->pixels * MT_DENSE_COLUMNS);
     return true;
 }
 
-// Whether three of four gradients are not zero, as far as some of them tell.
-static bool is_dense(mt_gradient_t q, int32_t n) {
-    int32_t step = n / DENSE_SAMPLES | 1, seen = 0, zeros = 0;
-    for (int32_t i = 0; i < n; i += step, seen++) {
-        zeros += !mt_gradient_at(q, i);
-    }
-    return 4 * zeros < seen;
-}
-
-// Of one output channel.
-static MT_HOT void fold_channel(mt_gradient_t q, int32_t at, int32_t step, int32_t count, int32_t multiplier, int fold_shift, int16_t *to, int32_t to_step) {
-    const int32_t half = 1 << (fold_shift - 1);
-    if (q.wide) {
-        for (int32_t i = 0; i < count; i++, at += step, to += to_step) {
-            *to = (int16_t)((mt_gradient_at(q, at) * multiplier + half) >> fold_shift);
-        }
-        return;
-    }
-    const int8_t *from = (const int8_t *)q.data + at;
-    for (const int8_t *end = from + count * step; from < end; from += step, to += to_step) {
-        *to = (int16_t)((*from * multiplier + half) >> fold_shift);
-    }
-}
-
-static void fold_pixels(const mt_conv_gradient_t *g, const dense_blocks_t *d, int32_t pixel, int32_t count) {
+// `count` pixels from `pixel` on; what is left of interleaved rows holds the last pixel's factors.
+static __attribute__((noinline)) void fold_pixels(const mt_conv_gradient_t *g, const dense_blocks_t *d, int32_t pixel, int32_t count) {
     const mt_channels_t *ch = &g->conv->channels;
-    const int32_t out_c = g->conv->window.out_c;
-    for (int32_t o = 0; o < d->depth; o++) {
-        int32_t at = pixel * out_c + (o < out_c ? o : 0), multiplier = o < out_c ? mt_fold_multiplier(ch->scale[o], ch->scale_exponent) : 0;
-        fold_channel(g->q, at, out_c, count, multiplier, 15 - g->fold_extra, d->factors + o, d->depth);
+    const int32_t out_c = g->conv->window.out_c, rows = MT_FACTOR_ROWS;
+    const int shift = 15 - g->fold_extra;
+    for (int32_t o = 0; o < out_c; o++) {
+        d->multipliers[o] = mt_fold_multiplier(ch->scale[o], ch->scale_exponent);
+    }
+    for (int32_t i = 0; i < count; i += rows) {
+        mt_fold_t f = {d->multipliers, d->factors + i * d->depth, out_c, d->depth, shift, {0}};
+        for (int32_t j = 0; j < rows; j++) {
+            f.at[j] = (pixel + mt_min(i + j, count - 1)) * out_c;
+        }
+        mt_fold(&f, g->q.data, g->q.wide);
     }
 }
 
 // Weights of input channels [from, from + 4), widened.
-static MT_HOT void widen_weights(const mt_weights_t *w, int32_t out_c, int32_t from, const dense_blocks_t *d) {
+static MT_HOT __attribute__((noinline)) void widen_weights(const mt_weights_t *w, int32_t out_c, int32_t from, const dense_blocks_t *d) {
     bool mixed = mt_weights_are_mixed(w);
-    const int8_t *row = (mixed || !w->trained ? w->frozen : w->trained) + from;
-    int32_t *to = d->panel, *end = to + 4 * out_c;
-    for (; to < end; to += 4, row += w->in_c) {
-        int32_t word = *(const int32_t *)(const void *)row;
-        to[0] = (int8_t)word;
-        to[1] = (int8_t)(word >> 8);
-        to[2] = (int8_t)(word >> 16);
-        to[3] = word >> 24;
-    }
-    memset(to, 0, (size_t)(d->depth - out_c) * 16);
+    mt_widen_columns((mixed || !w->trained ? w->frozen : w->trained) + from, w->in_c, out_c, d->depth, d->panel);
     for (int32_t i = 0; mixed && i < w->count; i++) {
         int32_t column = mt_weights_channel(w, i) - from;
         for (int32_t o = 0; column >= 0 && column < 4 && o < out_c; o++) {
-            d->panel[4 * o + column] = w->trained[o * w->count + i];
+            mt_panel_set(d->panel, d->depth, o, column, w->trained[o * w->count + i]);
         }
     }
 }
 
 static void backward_dense(const mt_conv_gradient_t *g, const dense_blocks_t *d, mt_gradient_out_t *out) {
     const mt_window_t *w = &g->conv->window;
-    int32_t pixels = w->in_h * w->in_w;
+    int32_t pixels = w->in_h * w->in_w, pitch = MT_SUMS_BY_COLUMN ? d->pixels : MT_DENSE_COLUMNS;
     for (int32_t pixel = 0; pixel < pixels; pixel += d->pixels) {
         int32_t count = mt_min(d->pixels, pixels - pixel);
         fold_pixels(g, d, pixel, count);
-        for (int32_t from = 0; from < w->in_c; from += DENSE_COLUMNS) {
-            int32_t n = mt_min(DENSE_COLUMNS, w->in_c - from);
+        for (int32_t from = 0; from < w->in_c; from += MT_DENSE_COLUMNS) {
+            int32_t n = mt_min(MT_DENSE_COLUMNS, w->in_c - from);
             for (int32_t j = 0; j < n; j += 4) {
                 widen_weights(&g->conv->weights, w->out_c, from + j, d);
-                mt_multiply_panel(d->factors, d->panel, d->depth, count, d->sums + j, DENSE_COLUMNS);
+                mt_multiply_panel(d->factors, d->panel, d->depth, count, d->sums + j, pitch);
             }
-            for (int32_t i = 0; i < count; i++) {
-                mt_gradient_store(out, d->sums + i * DENSE_COLUMNS, (size_t)((pixel + i) * w->in_c + from), (size_t)n);
-            }
+            mt_gradient_sums_t sums = {d->sums, MT_SUMS_BY_COLUMN ? 1 : pitch, MT_SUMS_BY_COLUMN ? pitch : 1, count, n};
+            mt_gradient_store_rows(out, &sums, (size_t)(pixel * w->in_c + from), (size_t)w->in_c);
         }
     }
 }
@@ -240,15 +221,17 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_weights_t *weights = &g->conv->weights;
     backward_blocks_t b;
     dense_blocks_t d;
-    uint32_t bytes = backward_blocks(w, g->scratch, &b);
+    uint32_t bytes = backward_blocks(w, &b);
+    place_blocks(&b, g->scratch);
     int32_t pixels = w->in_h * w->in_w;
     bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
-    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && is_dense(g->q, pixels * w->out_c) && dense_blocks(w, g->scratch, bytes, &d)) {
+    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) && dense_blocks(w, g->scratch, bytes, &d)) {
         backward_dense(g, &d, out);
         return;
     }
-    if ((alike || pixels == 1) && w->in_c % b.columns == 0 && !mt_weights_are_mixed(weights)) {
-        leave_in_place(w, &b);
+    bool alone = alike || pixels == 1;
+    if ((alone || (MT_ROWS_IN_PLACE && mt_is_pointwise(w))) && w->in_c % b.columns == 0 && !mt_weights_are_mixed(weights)) {
+        leave_in_place(w, &b, alone);
     }
     for (int32_t from = 0; from < w->in_c; from += b.columns) {
         int32_t n = mt_min(b.columns, w->in_c - from);

@@ -10,30 +10,46 @@
 #define BIASES 32 // whose gradients are summed at once
 
 typedef struct {
-    int32_t pitch, rows, pixels; // pitch: from the gradient of one tap to the next
+    int32_t pitch, rows, pixels, taps; // pitch: from the gradient of one tap to the next
     int32_t *gradient; // [rows][taps][pitch]
     int32_t *sums; // [rows][taps]
     mt_term_t *terms; // [pixels, made even]
     int32_t *packed; // [pixels][pitch / 2]
 } update_blocks_t;
 
-static uint32_t update_blocks(const mt_window_t *w, int32_t count, void *scratch, update_blocks_t *b) {
+static int32_t most_terms(const update_blocks_t *b) {
+    return (b->pixels + 1) & ~1;
+}
+
+// Sizes, and the bytes of scratch.
+static uint32_t update_blocks(const mt_window_t *w, int32_t count, update_blocks_t *b) {
     bool pointwise = mt_is_pointwise(w);
-    int32_t taps = w->kernel_h * w->kernel_w, pixels = w->out_h * w->out_w;
+    b->taps = w->kernel_h * w->kernel_w;
     b->pitch = pointwise ? (int32_t)mt_align((uint32_t)count, 4) : count;
-    b->rows = mt_clamp(ROW_BYTES / (4 * taps * (b->pitch + 1)), 1, w->out_c);
-    b->pixels = mt_min(pixels, pointwise ? mt_clamp(PIXEL_BYTES / (2 * b->pitch), 8, 64) : 64);
-    int32_t terms = (b->pixels + 1) & ~1;
+    b->rows = mt_clamp(ROW_BYTES / (4 * b->taps * (b->pitch + 1)), 1, w->out_c);
+    b->pixels = mt_min(w->out_h * w->out_w, pointwise ? mt_clamp(PIXEL_BYTES / (2 * b->pitch), 8, 64) : 64);
+    return (uint32_t)(4 * b->rows * b->taps * (b->pitch + 1) + 8 * most_terms(b) + (pointwise ? 2 * b->pixels * b->pitch : 0));
+}
+
+static void place_blocks(update_blocks_t *b, void *scratch) {
     b->gradient = scratch;
-    b->sums = b->gradient + b->rows * taps * b->pitch;
-    b->terms = (mt_term_t *)(b->sums + b->rows * taps);
-    b->packed = (int32_t *)(b->terms + terms);
-    return (uint32_t)(4 * b->rows * taps * (b->pitch + 1) + 8 * terms + (pointwise ? 2 * b->pixels * b->pitch : 0));
+    b->sums = b->gradient + b->rows * b->taps * b->pitch;
+    b->terms = (mt_term_t *)(b->sums + b->rows * b->taps);
+    b->packed = (int32_t *)(b->terms + most_terms(b));
+}
+
+#define DENSE_BYTES 6656 // of the blocks below, which are the same on all processors: words for a panel, 16 bits for factors
+#define DENSE_DEPTH 64 // pixels at once
+
+static int32_t dense_depth(const mt_window_t *w) {
+    return mt_min(DENSE_DEPTH, (int32_t)mt_align((uint32_t)(w->out_h * w->out_w), 4));
 }
 
 uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
     update_blocks_t b;
-    return update_blocks(w, count, NULL, &b);
+    int32_t bytes = (int32_t)update_blocks(w, count, &b), depth = dense_depth(w);
+    int32_t dense = mt_is_pointwise(w) && b.pixels >= 8 ? mt_min(8 * depth + w->out_c * (4 * count + 2 * depth), DENSE_BYTES) : 0;
+    return (uint32_t)(dense > bytes ? dense : bytes);
 }
 
 // Terms of output channel o of pixels [pixel, pixel + n), whose rows lie `pitch` bytes apart; of gradients of 8 bits.
@@ -77,6 +93,29 @@ static int32_t window_terms(const mt_window_t *w, mt_gradient_t q, int32_t o, in
     return (int32_t)(terms - first);
 }
 
+// Sums of n channels over all pixels, `step` channels apart.
+static MT_HOT void sum_channels(mt_gradient_t q, int32_t at, int32_t pixels, int32_t step, int32_t n, int32_t *sums) {
+    const bool words = !q.wide && pixels <= 256 && !(((uintptr_t)q.data | (uint32_t)(at | step | n)) & 3);
+    for (int32_t j = 0; words && j < n; j += 4) { // two bytes each, as numbers from 0 to 255
+        const uint32_t *from = (const uint32_t *)q.data + (at + j) / 4, low = 0x00FF00FF;
+        uint32_t even = 0, odd = 0;
+        for (const uint32_t *end = from + pixels * (step / 4); from < end; from += step / 4) {
+            uint32_t word = *from ^ 0x80808080;
+            even += word & low;
+            odd += word >> 8 & low;
+        }
+        for (int32_t k = 0; k < 4; k++) {
+            sums[j + k] = (int32_t)((k % 2 ? odd : even) >> k / 2 * 16 & 0xFFFF) - 128 * pixels;
+        }
+    }
+    for (int32_t j = 0; !words && j < n; j++) {
+        sums[j] = 0;
+        for (int32_t p = 0; p < pixels; p++) {
+            sums[j] += mt_gradient_at(q, at + j + p * step);
+        }
+    }
+}
+
 // What pixels [pixel, pixel + n) add to the gradient of output channel o, row j of the block. x is packed, or as it is.
 static void add_pixels(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, bool packed, const update_blocks_t *b, int32_t o, int32_t j,
     int32_t pixel, int32_t n) {
@@ -113,6 +152,10 @@ static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, in
     }
 }
 
+static MT_HOT void one_pixel(int32_t v, const int8_t *x, int32_t zero, int32_t n, int32_t *gradient) {
+    mt_scale_row(gradient, v, x, v * zero, n);
+}
+
 static MT_HOT void subtract(int32_t *from, int32_t less, int32_t n) {
     for (const int32_t *end = from + (n & ~3); from < end; from += 4) {
         int32_t a = from[0], b = from[1], c = from[2], d = from[3];
@@ -133,8 +176,7 @@ static void weight_gradients(const mt_conv_t *c, mt_gradient_t q, const int8_t *
     const bool packed = MT_ROWS && mt_is_pointwise(w) && !q.wide;
     if (mt_is_pointwise(w) && pixels == 1) {
         for (int32_t j = 0; j < rows; j++) {
-            int32_t v = mt_gradient_at(q, o + j);
-            mt_scale_row(v, v * w->in_zero, x, c->weights.count, b->gradient + j * b->pitch);
+            one_pixel(mt_gradient_at(q, o + j), x, w->in_zero, c->weights.count, b->gradient + j * b->pitch);
         }
         return;
     }
@@ -154,44 +196,79 @@ static void weight_gradients(const mt_conv_t *c, mt_gradient_t q, const int8_t *
     }
 }
 
+// The same of 1x1 convolutions where few gradients are zero: of some output channels, four input channels' pixels after the other are made a panel.
+typedef struct {
+    int32_t rows, depth; // rows: a multiple of 4
+    int32_t *panel; // [depth][4]
+    int32_t *gradient; // [rows][count]
+    mt_outer_t *factors; // [rows][depth]
+} dense_blocks_t;
+
+// Whether these channels can be computed so.
+static bool dense_blocks(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, void *scratch, dense_blocks_t *d) {
+    const mt_window_t *w = &c->window;
+    const int32_t pixels = w->out_h * w->out_w, count = c->weights.count;
+    bool words = !(((uint32_t)w->out_c | (uint32_t)count | (uintptr_t)q.data | (uintptr_t)x) & 3);
+    if (!MT_DENSE || !mt_is_pointwise(w) || pixels < 8 || q.wide || !words || !mt_gradient_is_dense(q, pixels * w->out_c, MT_OUTER_ZEROS)) {
+        return false;
+    }
+    d->depth = dense_depth(w);
+    int32_t bytes = (int32_t)mt_conv2d_update_scratch(w, count), panel = 4 * MT_OUTER_WORDS * d->depth, row = 4 * count + d->depth * (int32_t)sizeof(mt_outer_t);
+    d->rows = mt_min((bytes - panel) / row & ~3, w->out_c);
+    d->panel = scratch;
+    d->gradient = (int32_t *)((int8_t *)scratch + panel);
+    d->factors = (mt_outer_t *)(d->gradient + d->rows * count);
+    return d->rows >= 4;
+}
+
+static MT_HOT __attribute__((noinline)) void dense_gradients(const mt_conv_t *c, const int8_t *q, const int8_t *x, const dense_blocks_t *d, int32_t o, int32_t rows) {
+    const int32_t pixels = c->window.out_h * c->window.out_w, out_c = c->window.out_c, count = c->weights.count;
+    int32_t *to = d->gradient;
+    for (int32_t j = 0; j < rows; j += 4) {
+        int32_t sums[4];
+        sum_channels((mt_gradient_t) {q, false}, o + j, pixels, out_c, 4, sums);
+        for (int32_t i = 0; i < 4; i++) {
+            const int32_t less = -c->window.in_zero * sums[i];
+            for (const int32_t *end = to + count; to < end; to += 4) {
+                to[0] = to[1] = to[2] = to[3] = less;
+            }
+        }
+    }
+    for (int32_t pixel = 0; pixel < pixels; pixel += d->depth) {
+        const int32_t n = mt_min(d->depth, pixels - pixel), depth = (int32_t)mt_align((uint32_t)n, 4);
+        for (int32_t j = 0; j < rows; j += 4) {
+            mt_outer_factors(q + pixel * out_c + o + j, out_c, n, depth, d->factors + j * depth);
+        }
+        for (int32_t i = 0; i < count; i += 4) {
+            mt_outer_panel(x + pixel * count + i, count, n, depth, d->panel);
+            mt_outer_add(d->factors, d->panel, depth, rows, d->gradient + i, count);
+        }
+    }
+}
+
 void mt_conv2d_update_weights(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, const mt_update_t *u, void *scratch) {
     int32_t n = c->weights.taps * c->weights.count;
     update_blocks_t b;
-    update_blocks(&c->window, c->weights.count, scratch, &b);
-    for (int32_t first = 0; first < c->window.out_c; first += b.rows) {
-        int32_t rows = mt_min(b.rows, c->window.out_c - first);
-        weight_gradients(c, q, x, &b, first, rows);
+    dense_blocks_t d;
+    update_blocks(&c->window, c->weights.count, &b);
+    place_blocks(&b, scratch);
+    const bool dense = dense_blocks(c, q, x, scratch, &d);
+    const int32_t most = dense ? d.rows : b.rows, pitch = dense ? n : c->weights.taps * b.pitch;
+    for (int32_t first = 0; first < c->window.out_c; first += most) {
+        int32_t rows = mt_min(most, c->window.out_c - first);
+        if (dense) {
+            dense_gradients(c, q.data, x, &d, first, rows);
+        } else {
+            weight_gradients(c, q, x, &b, first, rows);
+        }
         for (int32_t j = 0, o = first; j < rows; j++, o++) {
-            int32_t *gradient = b.gradient + j * c->weights.taps * b.pitch, moved;
+            int32_t *gradient = (dense ? d.gradient : b.gradient) + j * pitch, moved;
             mt_update_observe(u, 0, (uint32_t)o, gradient, (uint32_t)n);
             mt_update_weights(u, (uint32_t)o, c->channels.scale[o], gradient, c->weights.trained + o * n, mt_weights_fraction(&c->weights, o * n), n,
                 &moved);
             if (c->channels.zero_sum) {
                 c->channels.zero_sum[o] -= c->window.in_zero * moved;
             }
-        }
-    }
-}
-
-// Sums of n channels over all pixels, `step` channels apart.
-static MT_HOT void sum_channels(mt_gradient_t q, int32_t at, int32_t pixels, int32_t step, int32_t n, int32_t *sums) {
-    const bool words = !q.wide && pixels <= 256 && !(((uintptr_t)q.data | (uint32_t)(at | step | n)) & 3);
-    for (int32_t j = 0; words && j < n; j += 4) { // two bytes each, as numbers from 0 to 255
-        const uint32_t *from = (const uint32_t *)q.data + (at + j) / 4, low = 0x00FF00FF;
-        uint32_t even = 0, odd = 0;
-        for (const uint32_t *end = from + pixels * (step / 4); from < end; from += step / 4) {
-            uint32_t word = *from ^ 0x80808080;
-            even += word & low;
-            odd += word >> 8 & low;
-        }
-        for (int32_t k = 0; k < 4; k++) {
-            sums[j + k] = (int32_t)((k % 2 ? odd : even) >> k / 2 * 16 & 0xFFFF) - 128 * pixels;
-        }
-    }
-    for (int32_t j = 0; !words && j < n; j++) {
-        sums[j] = 0;
-        for (int32_t p = 0; p < pixels; p++) {
-            sums[j] += mt_gradient_at(q, at + j + p * step);
         }
     }
 }

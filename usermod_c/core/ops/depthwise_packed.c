@@ -182,8 +182,14 @@ bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const 
 
 // ---- weight gradient ----
 
-// A band of the gradient as a plane with its halves swapped: columns 0 to half - 1 are in the upper halves.
-static void pack_swapped(const mt_planes_t *p, const int8_t *q, int32_t rows, int32_t width, int32_t channels) {
+// A band of the gradient as a plane without gaps.
+#if MT_PLANE_COLUMN == 2
+static void pack_gradient(const mt_planes_t *p, const int8_t *q, int32_t rows, int32_t width, int32_t channels) {
+    mt_plane_pack(&(mt_plane_pack_t) {q, p->sums, channels, width * channels, 4 * p->half, rows, 0, width, p->half, 0});
+}
+#else
+// Its halves are swapped: columns 0 to half - 1 are in the upper ones.
+static void pack_gradient(const mt_planes_t *p, const int8_t *q, int32_t rows, int32_t width, int32_t channels) {
     int32_t both = width - p->half;
     mt_plane_pack_t pack = {q + p->half * channels, q, p->sums, channels, width * channels, 4 * p->half, rows, 0, both, 0, 0};
     if (both) {
@@ -197,6 +203,7 @@ static void pack_swapped(const mt_planes_t *p, const int8_t *q, int32_t rows, in
         mt_plane_pack(&pack);
     }
 }
+#endif
 
 bool mt_depthwise_packed_gradient_begin(const mt_window_t *w, mt_planes_t *p, void *scratch) {
     if (w->kernel_w < 2 || !mt_planes_forward(p, w) || w->out_w < p->half) {
@@ -216,11 +223,13 @@ void mt_depthwise_packed_gradient(mt_planes_t *p, const mt_window_t *w, const in
     for (int32_t position = 0; position < w->out_h; position += p->band) {
         int32_t rows = w->out_h - position < p->band ? w->out_h - position : p->band;
         mt_planes_pack(p, x + i, position, w->in_zero);
-        pack_swapped(p, q + position * w->out_w * w->out_c + o, rows, w->out_w, w->out_c);
+        pack_gradient(p, q + position * w->out_w * w->out_c + o, rows, w->out_w, w->out_c);
         total += mt_plane_sum(p->sums, rows * p->half);
-        mt_plane_dot_t dot = {p->plane, p->sums, gradient, rows, p->half, 4 * w->stride_w, 4 * p->pitch * w->stride_h};
-        for (int32_t ky = 0; ky < w->kernel_h; ky++, dot.a += p->pitch - w->kernel_w) {
-            for (int32_t left = w->kernel_w, n; left; left -= n, dot.a += n, dot.sums += n) {
+        mt_plane_dot_t dot = {NULL, p->sums, gradient, rows, p->half, MT_PLANE_COLUMN * w->stride_w, 4 * p->pitch * w->stride_h};
+        for (int32_t ky = 0; ky < w->kernel_h; ky++) {
+            const int8_t *row = (const int8_t *)(p->plane + ky * p->pitch);
+            for (int32_t left = w->kernel_w, n; left; left -= n, dot.sums += n) {
+                dot.a = row + (w->kernel_w - left) * MT_PLANE_COLUMN;
                 n = left == 3 || left > 4 ? 3 : 2;
                 if (n == 3) {
                     mt_plane_dot_3(&dot);

@@ -91,8 +91,8 @@ void mt_planes_begin(mt_planes_t *p, void *scratch, int32_t pad) {
     for (int32_t r = 0; r < rows->phases; r++) {
         for (int32_t c = 0; c < columns->phases; c++) {
             const int32_t height = rows->phase[r].taps, width = columns->phase[c].taps, targets = columns->phase[c].targets;
-            p->window[r][c].correlate = (mt_correlate_t) {p->plane + rows->phase[r].offset * p->pitch + columns->phase[c].offset, weights, p->sums,
-                p->pitch, p->half, 0, height, width, rows->stride};
+            const void *first = (const int8_t *)(p->plane + rows->phase[r].offset * p->pitch) + columns->phase[c].offset * MT_PLANE_COLUMN;
+            p->window[r][c].correlate = (mt_correlate_t) {first, weights, p->sums, p->pitch, p->half, 0, height, width, rows->stride};
             p->window[r][c].width = targets;
             p->window[r][c].at = (r * columns->target + c) * p->target_step;
             p->window[r][c].step = columns->phases * p->target_step;
@@ -116,10 +116,16 @@ void mt_planes_pack(const mt_planes_t *p, const int8_t *source, int32_t position
     }
     if (from < to) {
         int32_t row = c->source * p->source_step;
+#if MT_PLANE_COLUMN == 2
+        int32_t skipped = c->lead < 0 ? -c->lead : 0, lead = c->lead + skipped, columns = mt_min(c->source - skipped, 2 * p->pitch - lead);
+        mt_plane_pack(&(mt_plane_pack_t) {source + (top + from) * row + skipped * p->source_step, p->plane + from * p->pitch, p->source_step, row,
+            p->pitch * 4, to - from, lead, columns, 0, pad});
+#else
         const int8_t *low = source + (top + from) * row + (p->begin - c->lead) * p->source_step;
         mt_plane_pack(&(mt_plane_pack_t) {
             low, low + p->half * c->stride * p->source_step, p->plane + from * p->pitch + p->begin, p->source_step, row, p->pitch * 4, to - from,
             p->only_high, p->both, p->only_low, pad});
+#endif
     }
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import numpy as np
 
-from microtrain import checkpoint, dataset, image
+from microtrain import checkpoint, dataset, image, signature
 from microtrain.checkpoint import Checkpoint
 from microtrain.cli.common import FILE, json_option, print_json
 from microtrain.dataset import Dataset
@@ -51,12 +51,15 @@ def command(file: Path, as_json: bool) -> None:
 def image_summary(file: Path, graph: Graph) -> dict[str, Any]:
     """Everything `inspect --json` says about an image."""
     data = file.read_bytes()
+    _, found = signature.split(data)
     return {
         "file": str(file),
         "kind": "model image",
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "header_sha256": image.header_sha256(data),
+        "signature": found.name if found else None,
+        "signed_with": found.key_id if found else None,
         "parameters": graph.parameters(),
         "macs": sum(graph.macs(op) for op in graph.ops),
         "input": _tensor(graph, graph.input),
@@ -125,6 +128,7 @@ def checkpoint_summary(file: Path, found: Checkpoint) -> dict[str, Any]:
         "lr": found.lr,
         "seed": found.seed,
         "state_bytes": len(found.state),
+        "fit": found.fit,
     }
 
 
@@ -134,10 +138,14 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.table import Table
 
     for key, value in summary.items():
-        if key not in ("operators", "metadata", "layers"):
+        if key not in ("operators", "metadata", "layers", "fit"):
             click.echo(f"{key:{KEY_WIDTH}}{value}")
     for key, value in summary.get("metadata", {}).items():
         click.echo(f"{'  ' + key:{KEY_WIDTH}}{value}")
+    if summary.get("fit"):
+        fit = summary["fit"]
+        done, total = fit.get("done"), f"{fit.get('epochs')} x {fit.get('samples')}"
+        click.echo(f"{'unfinished fit':{KEY_WIDTH}}{done} of {total} steps")
     if "operators" not in summary:
         return
     table = Table("#", "name", "operator", "output", "kernel", "stride", "activation", "weights",

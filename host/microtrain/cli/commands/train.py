@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import click
 
@@ -20,10 +16,11 @@ from microtrain.cli.common import (
     momentum_bits_option,
     open_port,
     port_option,
-    print_json,
     progress_bar,
 )
-from microtrain.run.board import Event, OnEvent
+from microtrain.cli.run_events import log_event, shown
+from microtrain.run.board import Event
+from microtrain.run.boot import resume_at_boot
 from microtrain.run.train import (
     AUGMENTATIONS,
     LOSSES,
@@ -101,11 +98,21 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--qas/--no-qas", default=None, help="Quantisation-aware scaling of the updates; "
               "without it, SGD on the integers as they are, for comparison  [default: the "
               "checkpoint's, else on]")
+@click.option("--stream", is_flag=True, help="The data stays on this machine, and the board gets "
+              "each sample when it needs it: for data that does not fit its storage.")
+@click.option("--autosave", type=click.FloatRange(0), default=60.0, show_default=True,
+              metavar="SECONDS", help="Between two checkpoints on the board, from which the run "
+              "goes on after a reset; 0: none.")
+@click.option("--detach", is_flag=True, help="Return once training has begun; `microtrain attach` "
+              "follows it.")
+@click.option("--unattended", is_flag=True, help="The board goes on by itself after a reset: "
+              "writes a main.py for that.")
 @click.option("--log", type=OUTPUT, help="Write all events as JSON lines.")
 @click.option("--plot", type=OUTPUT, help="Draw loss and accuracy (.png, .svg, .pdf).")
 @json_option
 def command(
-    port: str, log: Path | None, plot: Path | None, as_json: bool, **options: object
+    port: str, log: Path | None, plot: Path | None, as_json: bool, detach: bool, unattended: bool,
+    **options: object,
 ) -> None:
     """Train on the board, in its own integers, one sample at a time.
 
@@ -120,11 +127,18 @@ def command(
         device = stack.enter_context(open_port(port))
         with progress_bar("upload") as progress:
             training = Training(device, chosen, progress)
-        show = stack.enter_context(_json() if as_json else _text(chosen, training.total_steps))
+        if unattended:
+            resume_at_boot(device)
+        if detach:
+            training.start()
+            device.detach()
+            click.echo(f"training: `microtrain attach --port {port}` follows it", err=True)
+            return
+        show = stack.enter_context(shown(as_json, chosen.data.stem, training.total_steps))
 
         def take(event: Event) -> None:
             events.append(event)
-            _log(file, event)
+            log_event(file, event)
             show(event)
 
         result = training.run(take)
@@ -134,73 +148,3 @@ def command(
         draw(events, f"{chosen.model.stem} learns {chosen.data.stem}", plot)
     if result.interrupted:
         raise KeyboardInterrupt
-
-
-def _log(file: TextIO | None, event: Event) -> None:
-    if file is not None:
-        file.write(json.dumps(event) + "\n")
-        file.flush()
-
-
-@contextlib.contextmanager
-def _json() -> Iterator[OnEvent]:
-    yield print_json
-
-
-@contextlib.contextmanager
-def _text(options: TrainOptions, total_steps: int) -> Iterator[OnEvent]:
-    """A line an epoch, and a bar on a terminal."""
-    if not sys.stderr.isatty():
-        yield lambda event: _print(event, click.echo)
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-        TextColumn("{task.fields[now]}"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(options.data.stem, total=total_steps, now="")
-
-        def take(event: Event) -> None:
-            if event["event"] == "step":
-                bar.update(task, advance=event["samples"], now=f"loss {event['loss']:.3f}")
-            else:
-                _print(event, bar.console.print if sys.stdout.isatty() else click.echo)
-
-        yield take
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
-
-
-def _print(event: Event, echo: OnEvent) -> None:
-    match event["event"]:
-        case "epoch":
-            text = f"epoch {event['epoch']}: loss {event['train_loss']:.4f}"
-            if event["train_accuracy"] is not None:
-                text += f", accuracy {event['train_accuracy']:.1%}"
-            echo(f"{text}, {event['samples_per_s']:,.0f} samples/s")  # type: ignore[arg-type]
-        case "eval":
-            accuracy = event["accuracy"]
-            score = f"loss {event['loss']:.4f}" if accuracy is None else f"{accuracy:.1%}"
-            echo(f"  validation, epoch {event['epoch']}: {score}")  # type: ignore[arg-type]
-        case "best":
-            kept = f", kept in {event['state_bytes']:,} bytes" if event["kept"] else ""
-            echo(f"best: epoch {event['epoch']}{kept}")  # type: ignore[arg-type]
-        case "done":
-            text = f"{event['steps']:,} steps"
-            if event["val_accuracy_after"] is not None:
-                before, after = event["val_accuracy_before"], event["val_accuracy_after"]
-                text = f"accuracy {_percent(before)} -> {_percent(after)} in {text}"
-            if event["samples_per_s"]:
-                text += f", {event['samples_per_s']:,.0f} samples/s"
-            echo(f"{text}, {event['total_ram_bytes']:,} bytes of RAM")  # type: ignore[arg-type]

@@ -10,10 +10,6 @@
 #endif
 #define CHUNK 128 // weights of a row made wide at once
 
-// Two rows of weights, as from `widen`, times panels of k values, a multiple of four; `skip` bytes from one's end to the next. out[row][panel][pixel],
-// added to what is there unless they are the first products.
-void mt_panel_block(const uint32_t *weights, const int32_t *panels, int32_t k, int32_t *out, int32_t count, int32_t skip, int32_t first);
-
 // r0 weights, r1 panels, r2 r3 weights of two rows, r12 lr values of two pixels, r4-r11 sums. sp: k << 28, out, bytes from a row of it to the next
 // less a panel's, weights, their end.
 __asm__(
@@ -39,8 +35,7 @@ __asm__(
     ".thumb_func\n"
     "mt_panel_block:\n"
     "    push {r4-r11, lr}\n"
-    "    ldr r4, [sp, #36]\n"
-    "    lsls r4, r4, #4\n"
+    "    ldr r4, [sp, #48]\n"
     "    subs r4, #16\n"
     "    add lr, r0, r2, lsl #2\n"
     "    mov r12, r0\n"
@@ -112,7 +107,7 @@ MT_HOT void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t 
         for (int32_t from = 0; from < k; from += CHUNK) {
             int32_t values = k - from < CHUNK ? k - from : CHUNK;
             widen(weights + from, weights + k + from, values, wide);
-            mt_panel_block(wide, panels + 2 * from, values, out, count, 8 * (k - values), from == 0);
+            mt_panel_block(wide, panels + 2 * from, values, out, count, 8 * (k - values), from == 0, 16 * count);
         }
     }
 }

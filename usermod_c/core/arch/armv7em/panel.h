@@ -16,6 +16,9 @@ static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *p
     }
 }
 
+// Two rows of weights, two values of each in turn, times panels of k values, a multiple of four; `skip` bytes from one's end to the next.
+// out[row][panel][pixel], rows `pitch` bytes apart, added to what is there unless they are the first products.
+void mt_panel_block(const uint32_t *weights, const int32_t *panels, int32_t k, int32_t *out, int32_t count, int32_t skip, int32_t first, int32_t pitch);
 void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out);
 
 #endif // MT_ARMV7EM_PANEL_H

@@ -11,10 +11,6 @@
 #endif
 #define CHUNK 128 // weights of a row put beside those of the others at once
 
-// Weights [k][row] times panels of k values, a multiple of four; `skip` bytes from one's end to the next. out[row][panel][pixel], added to what is
-// there unless they are the first products.
-void mt_panel_block(const int8_t *weights, const int32_t *panels, int32_t k, int32_t *out, int32_t count, int32_t skip, int32_t first);
-
 // a0 weights, a1 panels, a2 end of the weights, a3 half of a lane, t0-t3 words, t4 t5 weights, t6 a5 products; the sums of whole words in s0-s7, of
 // high lanes in s8-s11 a6 a7 ra a4.
 __asm__(
@@ -44,31 +40,46 @@ __asm__(
     "    mt_row \\at + 3, s6, ra, s7, a4\n"
     ".endm\n"
     ".macro mt_load low, high, whole, lane\n" // sums that are there
-    "    lw \\lane, \\high(t0)\n"
-    "    lw \\whole, \\low(t0)\n"
+    "    lw \\lane, \\high\n"
+    "    lw \\whole, \\low\n"
     "    slli t1, \\lane, 16\n"
     "    add \\whole, \\whole, t1\n"
     ".endm\n"
     ".macro mt_store low, high, whole, lane\n"
     "    slli t1, \\lane, 16\n"
     "    sub t1, \\whole, t1\n"
-    "    sw t1, \\low(t0)\n"
-    "    sw \\lane, \\high(t0)\n"
+    "    sw t1, \\low\n"
+    "    sw \\lane, \\high\n"
     ".endm\n"
-    ".macro mt_all do\n"
+    ".macro mt_along do\n" // out[row][panel][pixel]
     "    lw t0, 52(sp)\n"
     "    lw t2, 64(sp)\n"
-    "    \\do 0, 8, s0, s8\n"
-    "    \\do 4, 12, s1, s9\n"
+    "    \\do 0(t0), 8(t0), s0, s8\n"
+    "    \\do 4(t0), 12(t0), s1, s9\n"
     "    add t0, t0, t2\n"
-    "    \\do 0, 8, s2, s10\n"
-    "    \\do 4, 12, s3, s11\n"
+    "    \\do 0(t0), 8(t0), s2, s10\n"
+    "    \\do 4(t0), 12(t0), s3, s11\n"
     "    add t0, t0, t2\n"
-    "    \\do 0, 8, s4, a6\n"
-    "    \\do 4, 12, s5, a7\n"
+    "    \\do 0(t0), 8(t0), s4, a6\n"
+    "    \\do 4(t0), 12(t0), s5, a7\n"
     "    add t0, t0, t2\n"
-    "    \\do 0, 8, s6, ra\n"
-    "    \\do 4, 12, s7, a4\n"
+    "    \\do 0(t0), 8(t0), s6, ra\n"
+    "    \\do 4(t0), 12(t0), s7, a4\n"
+    ".endm\n"
+    ".macro mt_across do\n" // out[panel][pixel][row]
+    "    lw t0, 52(sp)\n"
+    "    lw t4, 64(sp)\n"
+    "    add t2, t0, t4\n"
+    "    add t3, t2, t4\n"
+    "    add t4, t3, t4\n"
+    "    \\do 0(t0), 0(t3), s0, s8\n"
+    "    \\do 0(t2), 0(t4), s1, s9\n"
+    "    \\do 4(t0), 4(t3), s2, s10\n"
+    "    \\do 4(t2), 4(t4), s3, s11\n"
+    "    \\do 8(t0), 8(t3), s4, a6\n"
+    "    \\do 8(t2), 8(t4), s5, a7\n"
+    "    \\do 12(t0), 12(t3), s6, ra\n"
+    "    \\do 12(t2), 12(t4), s7, a4\n"
     ".endm\n"
     ".section " MT_HOT_SECTION ", \"ax\", @progbits\n"
     ".balign 4\n"
@@ -91,15 +102,18 @@ __asm__(
     "    sw s11, 48(sp)\n"
     "    sw a3, 52(sp)\n" // out
     "    sw a0, 56(sp)\n" // weights
-    "    slli t0, a4, 4\n"
-    "    sw t0, 64(sp)\n" // bytes from a row of out to the next
+    "    li t0, 16\n"
+    "    blez a6, 5f\n"
+    "    slli t0, a7, 2\n"
+    "5:  sw t0, 60(sp)\n" // bytes of out from panel to panel
+    "    sw a7, 64(sp)\n" // pitch
     "    sw a4, 68(sp)\n" // panels left
     "    sw a5, 72(sp)\n" // skip
-    "    sw a6, 76(sp)\n" // first
+    "    sw a6, 76(sp)\n" // kind
     "    slli a2, a2, 2\n"
     "    add a2, a2, a0\n"
     "0:  lw a0, 76(sp)\n"
-    "    beqz a0, 3f\n"
+    "    bnez a0, 3f\n"
     "    li s0, 0\n"
     "    li s1, 0\n"
     "    li s2, 0\n"
@@ -131,9 +145,12 @@ __asm__(
     "    addi a0, a0, 32\n"
     "    addi a1, a1, 64\n"
     "    bne a0, a2, 2b\n"
-    "    mt_all mt_store\n"
-    "    lw t0, 52(sp)\n"
-    "    addi t0, t0, 16\n"
+    "    lw t0, 76(sp)\n"
+    "    bgtz t0, 7f\n"
+    "    mt_along mt_store\n"
+    "6:  lw t0, 52(sp)\n"
+    "    lw t1, 60(sp)\n"
+    "    add t0, t0, t1\n"
     "    sw t0, 52(sp)\n"
     "    lw t0, 72(sp)\n"
     "    add a1, a1, t0\n"
@@ -156,7 +173,12 @@ __asm__(
     "    lw s11, 48(sp)\n"
     "    addi sp, sp, 80\n"
     "    ret\n"
-    "3:  mt_all mt_load\n"
+    "3:  bgtz a0, 8f\n"
+    "    mt_along mt_load\n"
+    "    j 1b\n"
+    "7:  mt_across mt_store\n"
+    "    j 6b\n"
+    "8:  mt_across mt_load\n"
     "    j 1b\n"
     ".size mt_panel_block, . - mt_panel_block\n"
     ".purgem mt_lanes\n"
@@ -164,7 +186,8 @@ __asm__(
     ".purgem mt_two_values\n"
     ".purgem mt_load\n"
     ".purgem mt_store\n"
-    ".purgem mt_all\n"
+    ".purgem mt_along\n"
+    ".purgem mt_across\n"
     ".text\n");
 
 // Four rows `pitch` apart, whole words, to [k][row].
@@ -188,7 +211,7 @@ MT_HOT void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t 
     for (int32_t from = 0; from < k; from += CHUNK) {
         int32_t values = k - from < CHUNK ? k - from : CHUNK;
         interleave(weights + from, k, values, beside);
-        mt_panel_block((const int8_t *)beside, panels + 2 * from, values, out, count, 8 * (k - values), from == 0);
+        mt_panel_block((const int8_t *)beside, panels + 2 * from, values, out, count, 8 * (k - values), from ? MT_PANEL_ADD : MT_PANEL_FIRST, 16 * count);
     }
 }
 
