@@ -6,7 +6,6 @@ import ast
 import contextlib
 import hashlib
 import io
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -233,7 +232,7 @@ class Device:
 
     @property
     def _is_pty(self) -> bool:
-        return os.path.realpath(self.port).startswith(PTYS)  # noqa: PTH - of any operating system
+        return str(Path(self.port).resolve()).startswith(PTYS)
 
     def _notice(self, text: str) -> None:
         if self.on_notice is not None:
