@@ -156,7 +156,7 @@ ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
 
 $(ENGINE): FLAGS := -O3
 $(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_DENSE=1 -DMT_VECTORS=1 -DMT_SHORT_MULTIPLY=1 \
+	-DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_DENSE=1 -DMT_VECTORS=1 -DMT_NESTED=1 -DMT_QUICK=4 -DMT_SHORT_MULTIPLY=1 \
 	-fno-sanitize-recover=all
 
 define compile_engine

@@ -1,4 +1,5 @@
-"""Whole training steps on the emulated RP2040: cycles a MAC, and Python's share of their time.
+"""Whole training steps on the emulated RP2040: cycles a MAC, Python's share of their time, and
+what it costs a forward pass that layers are partly trained.
 
 MCUNetV3's backbones at 128x128 with the published 49 KB scheme and a new head of 10 classes, as
 the board trains: the stock firmware and heap, the model in place in ROMFS, the samples streamed
@@ -35,7 +36,8 @@ SCHEME = "49kb"
 CYCLES_PER_US = 125
 SHAPE = "128x128x3"
 TARGET = "cortex-m0+"
-PASSES = ("forward", "step", "python")
+SHARES = ("python", "mixed")  # of a step; of a forward pass, what partly trained layers cost
+PASSES = ("forward", "step", "python", "mixed")
 ON_THE_BOARD = """
 import gc, json, time, microtrain as mt
 class Timed:
@@ -61,12 +63,24 @@ trainer.session = timed = Timed(session)
 start = time.ticks_us()
 trainer.fit(data, on_epoch=lambda report: None)
 fit = time.ticks_diff(time.ticks_us(), start)
-data.seek(0)
-start = time.ticks_us()
-session.forward(data.source)
+def forward(session):
+    data.seek(0)
+    start = time.ticks_us()
+    session.forward(data.source)
+    return time.ticks_diff(time.ticks_us(), start)
 info = trainer.plan.info
-print(time.ticks_diff(time.ticks_us(), start), info["forward_macs"], timed.us // len(data),
+found = (forward(session), info["forward_macs"], timed.us // len(data),
     info["forward_macs"] + info["backward_macs"], fit // len(data))
+trainer.session = session
+trainer = session = timed = None
+model.reset()
+model.new_head({classes})
+gc.collect()
+# The same with layers of which a part is trained left in flash.
+for name, layer in scheme["layers"].items():
+    if isinstance(layer["weights"], list):
+        scheme["layers"][name] = dict(layer, weights="none")
+print(*found, forward(mt.Trainer(model, scheme, 0.004).session))
 """
 
 
@@ -93,14 +107,15 @@ def measure(model: str) -> Figures:
             device.reset()
             code = ON_THE_BOARD.format(classes=backbones.CLASSES)
             line = device.exec(code, timeout=600)
-    forward, forward_macs, step, macs, fit = map(int, line.split())
+    forward, forward_macs, step, macs, fit, whole = map(int, line.split())
     print(f"{model}: forward {forward / 1e6:.3f} s of {forward_macs / 1e6:.1f} M MACs, step "
           f"{step / 1e6:.3f} s of {macs / 1e6:.1f} M, fit {fit / 1e6:.3f} s a sample")  # fmt: skip
     network = f"{model}-{SCHEME}"
     per_mac = [forward * CYCLES_PER_US / forward_macs, step * CYCLES_PER_US / macs]
+    shares = [100 * (fit - step) / fit, 100 * (forward - whole) / forward]
     found = {
-        Name(TARGET, network, SHAPE, name, "percent" if name == "python" else "cycles/MAC"): figure
-        for name, figure in zip(PASSES, [*per_mac, 100 * (fit - step) / fit], strict=True)
+        Name(TARGET, network, SHAPE, name, "percent" if name in SHARES else "cycles/MAC"): figure
+        for name, figure in zip(PASSES, [*per_mac, *shares], strict=True)
     }
     for entry, figure in found.items():
         print(f"{entry.target:12} {entry.kernel:22} {entry.pass_name:15} {entry.shape:12} "

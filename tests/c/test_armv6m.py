@@ -31,7 +31,8 @@ def test_assembly(optimization: str, tmp_path: Path) -> None:
         ["arm-none-eabi-gcc", "-mcpu=cortex-m0plus", "-mthumb", optimization, "-nostartfiles",
          "-fno-tree-loop-distribute-patterns", "--specs=nosys.specs", f"-I{CORE}", f"-T{script}",
          "-Wl,--no-warn-rwx-segments", "-o", program, HERE / "armv6m_check.c",
-         *sorted((CORE / "arch" / "armv6m").glob("*.c")), CORE / "fixed.c", "-lgcc"],
+         *sorted((CORE / "arch" / "armv6m").glob("*.c")), CORE / "arch" / "generic" / "quick.c",
+         CORE / "fixed.c", "-lgcc"],
         check=True,
     )  # fmt: skip
     result = subprocess.run(

@@ -85,13 +85,13 @@ def check(settings, *cuts):
         assert not trainer.unfinished
 
 
-check({"epochs": 2}, 1, 16, 27)
-check({"epochs": 1, "schedule": "linear", "warmup": 9, "shuffle": False}, 5, 13)
+check({"epochs": 2}, 16, 27)
+check({"epochs": 1, "schedule": "linear", "warmup": 9, "shuffle": False}, 5)
 check({"epochs": 1, "schedule": "cosine", "wide": True, "augment": (True, 1, 9, 2, 5)}, 10)
-check({"epochs": 2, "schedule": "halve", "augment": (True, 1, 9, 2, 5)}, 15, 16, 17)
-check({"epochs": 1, "schedule": "step=0.1@50,75", "momentum": 0.9, "accumulate": 3}, 8, 13)
-check({"epochs": 3, "validation": val, "keep_best": True}, 9, 37)
-check({"epochs": 9, "validation": val, "patience": 2, "keep_best": True}, 32, 35)
+check({"epochs": 2, "schedule": "halve", "augment": (True, 1, 9, 2, 5)}, 17)
+check({"epochs": 1, "schedule": "step=0.1@50,75", "momentum": 0.9, "accumulate": 3}, 8)
+check({"epochs": 3, "validation": val, "keep_best": True}, 37)
+check({"epochs": 9, "validation": val, "patience": 2, "keep_best": True}, 35)
 check({"epochs": 2, "loss": "mse", "validation": vectors, "patience": 2}, 20)
 
 # It can be cut again and again.

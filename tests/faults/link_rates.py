@@ -1,5 +1,5 @@
-"""How fast files travel: over the link, raw over the same line, by `mpremote cp`, and over the link
-through a line with faults, all in one run."""
+"""How fast files travel: over the link, raw over the same line, by `mpremote cp`, and over the
+link through a line with faults, all in one run."""
 
 from __future__ import annotations
 
@@ -97,9 +97,11 @@ def measure(port: str, folder: Path, size: int, tries: int, *, faults: bool = Tr
                     }),
                 ):  # fmt: skip
                     counts: dict[str, int] = {}
-                    with faulty(board.port, folder / "port", counts, **extra) as faulty_port:
-                        with Device(faulty_port) as device:
-                            link(name, device)
+                    with (
+                        faulty(board.port, folder / "port", counts, **extra) as faulty_port,
+                        Device(faulty_port) as device,
+                    ):
+                        link(name, device)
                     assert not extra or counts["disconnected"] == DISCONNECTIONS
         slow = min(size, MPREMOTE_BYTES)
         source, back = folder / "data.bin", folder / "back.bin"

@@ -1,11 +1,11 @@
-"""A serial port in front of a board's that loses, damages, repeats, reorders and delays frames, and
-goes away and comes back: a program of its own.
+"""A serial port in front of a board's that loses, damages, repeats, reorders and delays frames,
+and goes away and comes back: a program of its own.
 
     python3 proxy.py BOARD_PORT LINK '{"seed": 1, "drop": 0.01, ...}'
 
 LINK becomes a symbolic link to the port that a host opens. Bytes outside frames pass as they are,
-so that a session can begin. Prints "ready", and at the end, when its standard input closes, what it
-did as JSON.
+so that a session can begin. Prints "ready", and at the end, when its standard input closes, what
+it did as JSON.
 """
 
 from __future__ import annotations

@@ -28,12 +28,14 @@ FAULTS: dict[str, dict[str, Any]] = {
 def test_files_arrive_whole(tmp_path: Path, kind: str) -> None:
     data = random.Random(5).randbytes(1_000_000)
     counts: dict[str, int] = {}
-    with VirtualBoard(tmp_path / "board") as board:
-        with faulty(board.port, tmp_path / "port", counts, **FAULTS[kind]) as port:
-            with Device(port) as device:
-                device.write("/file", data)
-                assert (board.folder / "file").read_bytes() == data
-                assert device.read("/file") == data
+    with (
+        VirtualBoard(tmp_path / "board") as board,
+        faulty(board.port, tmp_path / "port", counts, **FAULTS[kind]) as port,
+        Device(port) as device,
+    ):
+        device.write("/file", data)
+        assert (board.folder / "file").read_bytes() == data
+        assert device.read("/file") == data
     faults = {"lossy": ("dropped", "damaged", "repeated"), "disordered": ("reordered", "delayed"),
               "pulled": ("disconnected",)}.get(kind, ())  # fmt: skip
     assert all(counts[name] for name in faults)
@@ -44,13 +46,15 @@ def test_a_small_window_and_small_messages(tmp_path: Path) -> None:
     """As a board behind a serial chip has it."""
     data = random.Random(6).randbytes(40_000)
     counts: dict[str, int] = {}
-    with VirtualBoard(tmp_path / "board", heap=256 << 10) as board:
-        with faulty(board.port, tmp_path / "port", counts, **FAULTS["lossy"]) as port:
-            with Device(port) as device:
-                assert device.session.block == 1024
-                device.session.block = 192
-                device.write("/file", data)
-                assert device.read("/file") == data
+    with (
+        VirtualBoard(tmp_path / "board", heap=256 << 10) as board,
+        faulty(board.port, tmp_path / "port", counts, **FAULTS["lossy"]) as port,
+        Device(port) as device,
+    ):
+        assert device.session.block == 1024
+        device.session.block = 192
+        device.write("/file", data)
+        assert device.read("/file") == data
 
 
 @pytest.mark.parametrize("kind", ["lossy", "disordered", "pulled"])
@@ -65,9 +69,11 @@ def test_no_event_is_lost(tmp_path: Path, kind: str, stream: bool) -> None:
     counts: dict[str, int] = {}
     events: list[dict[str, Any]] = []
     with VirtualBoard(tmp_path / "board") as board:
-        with faulty(board.port, tmp_path / "port", counts, **faults) as port:
-            with Device(port) as device:
-                done = Training(device, options).run(events.append).done
+        with (
+            faulty(board.port, tmp_path / "port", counts, **faults) as port,
+            Device(port) as device,
+        ):
+            done = Training(device, options).run(events.append).done
         with Device(board.port) as device:
             plain: list[dict[str, Any]] = []
             expected = Training(device, options).run(plain.append).done

@@ -39,9 +39,12 @@ typedef struct { // of an output channel
     int32_t shift; // positive: to the right
 } mt_finish_row_t;
 
-static inline mt_finish_row_t mt_finish_row(int32_t start, int32_t mult, int32_t shift) {
+static inline void mt_finish_row(mt_finish_row_t *row, int32_t start, int32_t mult, int32_t shift) {
     int32_t low = (int16_t)mult;
-    return (mt_finish_row_t) {start, low, (int32_t)(((uint32_t)mult - (uint32_t)low) >> 16), -shift};
+    row->start = start;
+    row->mult_low = low;
+    row->mult_high = (int32_t)(((uint32_t)mult - (uint32_t)low) >> 16);
+    row->shift = -shift;
 }
 
 static inline int32_t mt_finish_mult(const mt_finish_row_t *row) {

@@ -19,7 +19,16 @@
 #include "armv7em/panel.h"
 #else
 // Panel of k input values (a multiple of 4) of the pixels x[0..3], 2k words: for every two values (x0, x2), (x0, x2), (x1, x3), (x1, x3).
+#if defined(__ARM_ARCH_6M__)
+void mt_panel_pack_words(const int8_t *const x[4], int32_t k, int32_t *panel); // word-aligned pixels
+#endif
 static inline void mt_panel_pack(const int8_t *const x[4], int32_t k, int32_t *panel) {
+#if defined(__ARM_ARCH_6M__)
+    if (!(((uintptr_t)x[0] | (uintptr_t)x[1] | (uintptr_t)x[2] | (uintptr_t)x[3]) & 3)) {
+        mt_panel_pack_words(x, k, panel);
+        return;
+    }
+#endif
     const int8_t *x0 = x[0], *x1 = x[1], *x2 = x[2], *x3 = x[3];
     for (const int8_t *end = x0 + k; x0 < end; x0 += 2, x1 += 2, x2 += 2, x3 += 2, panel += 4) {
         panel[0] = x0[0] + x2[0] * 65536;

@@ -100,13 +100,55 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
     }
 }
 
+// The same in two steps, for whole words: a word of four weights, each 128 more than it is, times a factor is not taken apart but added to the first of
+// four sums; shifted right by 8, 16 and 24 bits to the others. Modulo 2^32 every sum is then its own weights' one and 256 times the next.
+#ifndef MT_NESTED // whether that pays
+#if defined(__ARM_ARCH_6M__)
+#define MT_NESTED 1
+#else
+#define MT_NESTED 0
+#endif
+#endif
+#if defined(__ARM_ARCH_6M__)
+void mt_add_nested(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
+#else
+static inline void mt_add_nested(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
+    for (const mt_term_t *end = terms + count; terms < end; terms++) {
+        const uint32_t *words = (const uint32_t *)(const void *)(rows + terms->offset), f = (uint32_t)terms->factor;
+        for (int32_t i = 0; i < n; i++) {
+            acc[i] = (int32_t)((uint32_t)acc[i] + f * ((words[i / 4] ^ 0x80808080) >> i % 4 * 8));
+        }
+    }
+}
+#endif
+// From what mt_add_nested left to the sums; total: of all factors.
+static inline void mt_settle_nested(int32_t *acc, int32_t n, int32_t total) {
+    const uint32_t less = (uint32_t)total * 128;
+    for (const int32_t *end = acc + n; acc < end; acc += 4) {
+        uint32_t a = (uint32_t)acc[0], b = (uint32_t)acc[1], c = (uint32_t)acc[2], d = (uint32_t)acc[3];
+        acc[0] = (int32_t)(a - (b << 8) - less);
+        acc[1] = (int32_t)(b - (c << 8) - less);
+        acc[2] = (int32_t)(c - (d << 8) - less);
+        acc[3] = (int32_t)(d - less);
+    }
+}
+
 // to[i] = factor * x[i] - less, |factor| <= 32767.
+#if defined(__ARM_ARCH_6M__)
+void mt_scale_words(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to); // n > 0, a multiple of 4; x word-aligned
+#endif
 #if defined(__ARM_FEATURE_DSP)
 void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to);
 #else
 static inline void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to) {
     const int32_t *end = to + n;
-#if MT_RV32
+#if defined(__ARM_ARCH_6M__)
+    if (!((uintptr_t)x & 3) && n >= 4) {
+        mt_scale_words(factor, less, x, n & ~3, to);
+        to += n & ~3;
+        x += n & ~3;
+    }
+#elif MT_RV32
     for (; to + 4 <= end; x += 4, to += 4) {
         to[0] = factor * x[0] - less;
         to[1] = factor * x[1] - less;
@@ -128,7 +170,33 @@ static inline void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, i
 }
 #endif
 
+// Terms of n gradients, zeros left out, for rows `pitch` bytes apart: factors (gradient * multiplier + 2^(shift - 1)) >> shift, which are also added to
+// `total`. Returns the terms' end.
+#if defined(__ARM_ARCH_6M__)
+mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms, int32_t *total);
+#else
+static inline mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms,
+    int32_t *total) {
+    const int32_t half = 1 << (shift - 1);
+    int32_t sum = 0;
+    for (int32_t offset = 0, end = n * pitch; offset < end; offset += pitch, multipliers++) {
+        int32_t v = *q++;
+        if (v) {
+            terms->factor = (v * *multipliers + half) >> shift;
+            terms->offset = offset;
+            sum += terms->factor;
+            terms++;
+        }
+    }
+    *total += sum;
+    return terms;
+}
+#endif
+
 // Row of n values (a multiple of 4) in words of two, x0 + (x2 << 16), x1 + (x3 << 16) (panel.h), for:
+#if defined(__ARM_ARCH_6M__)
+void mt_pack_words(const int8_t *x, int32_t n, int32_t *words); // of a word-aligned row
+#endif
 static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
 #if defined(__ARM_FEATURE_DSP)
     for (const int8_t *end = x + n; x < end; x += 4) {
@@ -138,6 +206,10 @@ static inline void mt_pack_row(const int8_t *x, int32_t n, int32_t *words) {
     return;
 #endif
     if (!((uintptr_t)x & 3)) { // the bytes as numbers from 0 to 255, taken apart
+#if defined(__ARM_ARCH_6M__)
+        mt_pack_words(x, n, words);
+        return;
+#endif
         const uint32_t low = 0x00FF00FF, middle = 0x00800080;
         for (const uint32_t *word = (const uint32_t *)(const void *)x, *end = word + n / 4; word < end; word++, words += 2) {
             uint32_t v = *word ^ 0x80808080;

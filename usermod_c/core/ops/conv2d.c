@@ -2,6 +2,8 @@
 
 #include "../arch/hot.h"
 #include "../arch/kernels.h"
+#include "../arch/mix.h"
+#include "../arch/quick.h"
 
 #define COLUMN_BYTES 2048 // of input patches gathered at once
 #define MAX_PIXELS 128
@@ -55,69 +57,92 @@ uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed) {
 
 #define FEW 32
 
-// For a few bytes, which take less time than memcpy to be called.
-static inline void copy_few(int8_t *to, const int8_t *from, int32_t n) {
+// For a few bytes, which take less time than memcpy to be called. Numbers without a sign, which the Cortex-M0+ has more ways to load.
+static inline void copy_few(uint8_t *to, const uint8_t *from, int32_t n) {
 #if defined(__ARM_FEATURE_UNALIGNED)
     for (; n >= 4; n -= 4, to += 4, from += 4) {
         memcpy(to, from, 4);
     }
 #endif
-    for (const int8_t *end = from + n; from < end; from++, to++) {
+    for (; n >= 3; n -= 3, to += 3, from += 3) { // pixels often have three channels
+        to[0] = from[0];
+        to[1] = from[1];
+        to[2] = from[2];
+    }
+    for (const uint8_t *end = from + n; from < end; from++, to++) {
         *to = *from;
         __asm__ volatile (""); // a loop, not memcpy
     }
 }
 
-// Input under the window of output pixel p, positions outside filled with the zero point.
-static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t p, int8_t *patch) {
-    int32_t y0 = p / w->out_w * w->stride_h - w->pad_top, x0 = p % w->out_w * w->stride_w - w->pad_left;
-    int32_t row = w->kernel_w * w->in_c;
-    int32_t left = x0 < 0 ? -x0 : 0, right = mt_min(w->kernel_w, w->in_w - x0);
-    for (int32_t ky = 0; ky < w->kernel_h; ky++, patch += row) {
-        int32_t iy = y0 + ky;
-        if (iy < 0 || iy >= w->in_h) {
-            memset(patch, w->in_zero, (size_t)row);
-            continue;
+// Input under the window of output pixel (oy, ox), positions outside filled with the zero point.
+static void gather_patch(const mt_window_t *w, const int8_t *x, int32_t oy, int32_t ox, int8_t *patch) {
+    const int32_t x0 = ox * w->stride_w - w->pad_left, row = w->kernel_w * w->in_c, pitch = w->in_w * w->in_c, in_h = w->in_h;
+    const int32_t left = x0 < 0 ? -x0 : 0, right = mt_min(w->kernel_w, w->in_w - x0), zero = w->in_zero;
+    const bool few = right - left == w->kernel_w && row <= FEW;
+    int32_t iy = oy * w->stride_h - w->pad_top, at = iy * pitch + x0 * w->in_c;
+    for (const int32_t end = iy + w->kernel_h; iy < end; iy++, patch += row, at += pitch) {
+        if (iy < 0 || iy >= in_h) {
+            memset(patch, zero, (size_t)row);
+        } else if (few) {
+            copy_few((uint8_t *)patch, (const uint8_t *)x + at, row);
+        } else {
+            memset(patch, zero, (size_t)(left * w->in_c));
+            memcpy(patch + left * w->in_c, x + at + left * w->in_c, (size_t)((right - left) * w->in_c));
+            memset(patch + right * w->in_c, zero, (size_t)((w->kernel_w - right) * w->in_c));
         }
-        if (right - left == w->kernel_w && row <= FEW) {
-            copy_few(patch, x + (iy * w->in_w + x0) * w->in_c, row);
-            continue;
-        }
-        memset(patch, w->in_zero, (size_t)(left * w->in_c));
-        memcpy(patch + left * w->in_c, x + (iy * w->in_w + x0 + left) * w->in_c, (size_t)((right - left) * w->in_c));
-        memset(patch + right * w->in_c, w->in_zero, (size_t)((w->kernel_w - right) * w->in_c));
     }
 }
 
 typedef struct { // up to four output channels
     int32_t count;
-    bool quick; // four, and mt_finish_rows takes them
+    bool whole; // four, and mt_finish_rows takes them
+    bool quick; // and there is `quick`
     const int8_t *weights[4];
     mt_finish_row_t finish[4];
+    mt_quick_t quickly[4];
 } rows_t;
 
-// Rows [row, row + n) of mixed weights put together, `pitch` apart; moved[j]: by what training has changed the sum of each.
-static void mix_rows(const mt_weights_t *w, int32_t row, int32_t n, int8_t *to, int32_t pitch, int32_t *moved) {
-    const int32_t k = w->taps * w->in_c, trained_k = w->taps * w->count;
+// mt_mix of the first channels.
+static __attribute__((noinline)) void mix_first(const mt_mix_t *m) {
+    for (int32_t row = 0; row < m->rows; row++) {
+        int8_t *to = m->to + row * m->pitch;
+        const int8_t *trained = m->trained + row * m->trained_pitch;
+        m->moved[row] += mt_sum(trained, m->count) - mt_sum(to, m->count);
+        memcpy(to, trained, (size_t)m->count);
+    }
+}
+
+// Rows [row, row + n) of frozen weights, into which the trained ones go, `pitch` apart; moved[j]: by what that changes the sum of each.
+static MT_HOT void mix_rows(const mt_weights_t *w, int32_t row, int32_t n, int8_t *to, int32_t pitch, int32_t *moved) {
+    const int32_t taps = w->taps, in_c = w->in_c, count = w->count, k = taps * in_c;
+    const int8_t *frozen = w->frozen + row * k;
+    mt_mix_t m = {to, pitch, w->trained + row * taps * count, taps * count, w->channels, count, n, moved};
     for (int32_t j = 0; j < n; j++) {
-        memcpy(to + j * pitch, w->frozen + (row + j) * k, (size_t)k);
         moved[j] = 0;
     }
-    for (int32_t t = 0; t < w->taps; t++, to += w->in_c) {
-        for (int32_t i = 0; i < w->count; i++) {
-            int8_t *p = to + mt_weights_channel(w, i);
-            const int8_t *trained = w->trained + row * trained_k + t * w->count + i;
-            for (int32_t j = 0; j < n; j++, p += pitch, trained += trained_k) {
-                moved[j] += *trained - *p;
-                *p = *trained;
-            }
+    if (pitch == k) { // one long row
+        memcpy(to, frozen, (size_t)(n * k));
+    } else {
+        for (int32_t j = 0; j < n; j++) {
+            memcpy(to + j * pitch, frozen + j * k, (size_t)k);
+        }
+    }
+    for (int32_t t = 0; t < taps; t++, m.to += in_c, m.trained += count) {
+        if (m.channels) {
+            mt_mix(&m);
+        } else {
+            mix_first(&m);
         }
     }
 }
 
 // What the sums of output channel r begin with, given its row of weights.
-static int32_t row_start(const mt_conv_t *c, int32_t r, const int8_t *weights, int32_t moved) {
+static inline int32_t row_start(const mt_conv_t *c, int32_t r, const int8_t *weights, int32_t moved) {
     const mt_channels_t *ch = &c->channels;
+    if (!c->weights.trained && !ch->master) {
+        return ch->fold[r];
+    }
     if (ch->zero_sum || !c->weights.trained) {
         return mt_channel_start(ch, r);
     }
@@ -127,16 +152,16 @@ static int32_t row_start(const mt_conv_t *c, int32_t r, const int8_t *weights, i
     return mt_channel_bias(ch, r) - c->window.in_zero * mt_sum(weights, patch_bytes(&c->window));
 }
 
-// Channels from o on; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
-static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed, int8_t *row_buffer, rows_t *rows) {
+// Channels from o on, for n pixels; for panels their rows lie `pitch` apart, in `row_buffer` if not so by themselves.
+static void load_rows(const mt_conv_t *c, const mt_finish_t *f, int32_t o, int32_t n, int32_t pitch, bool packed, int8_t *row_buffer, rows_t *rows) {
     const mt_channels_t *ch = &c->channels;
     const mt_weights_t *w = &c->weights;
     const int32_t k = patch_bytes(&c->window);
     const bool mixed = mt_weights_are_mixed(w), filled = packed && k != pitch;
     const int8_t *source = (w->trained ? w->trained : w->frozen) + o * k;
-    int32_t moved[4] = {0};
+    int32_t moved[4];
     rows->count = mt_min(4, c->window.out_c - o);
-    rows->quick = rows->count == 4;
+    rows->whole = packed && rows->count == 4;
     if (mixed) {
         mix_rows(w, o, rows->count, row_buffer, pitch, moved);
     }
@@ -150,15 +175,19 @@ static void load_rows(const mt_conv_t *c, int32_t o, int32_t pitch, bool packed,
             memset(buffer + k, 0, (size_t)(pitch - k));
         }
         rows->weights[j] = mixed || filled ? buffer : source + row * k;
-        rows->finish[j] = mt_finish_row(row_start(c, o + row, rows->weights[j], moved[row]), ch->mult[o + row], ch->shift[o + row]);
-        rows->quick = rows->quick && mt_finish_takes(c->window.round_once, &rows->finish[j], k);
+        mt_finish_row_t *finish = &rows->finish[j];
+        mt_finish_row(finish, row_start(c, o + row, rows->weights[j], mixed ? moved[row] : 0), ch->mult[o + row], ch->shift[o + row]);
+        rows->whole = rows->whole && mt_finish_takes(c->window.round_once, finish, k);
     }
+    rows->quick = MT_QUICK && n >= MT_QUICK && rows->whole && mt_quick_of(rows->quickly, rows->finish, 4, f, (uint32_t)k << 14);
 }
 
-static void finish_channel(const mt_finish_t f, int32_t at, const mt_finish_row_t row, const int32_t *sums, int32_t n) {
-    const int32_t mult = mt_finish_mult(&row);
+// Out of the way.
+static __attribute__((noinline)) void finish_channel(const mt_finish_t *finish, int32_t at, const mt_finish_row_t *row, const int32_t *sums, int32_t n) {
+    const mt_finish_t f = *finish;
+    const int32_t start = row->start, mult = mt_finish_mult(row), shift = -row->shift;
     for (int32_t i = 0; i < n; i++, at += f.step) {
-        mt_finish(f, at, row.start + sums[i], mult, -row.shift);
+        mt_finish(f, at, start + sums[i], mult, shift);
     }
 }
 
@@ -168,7 +197,7 @@ static void forward_rows(const mt_finish_t f, const rows_t *rows, const int8_t *
         int32_t acc[4] = {0};
         mt_dot4(x, rows->weights, k, acc);
         for (int32_t j = 0; j < rows->count; j++) {
-            finish_channel(f, at + j, rows->finish[j], &acc[j], 1);
+            finish_channel(&f, at + j, &rows->finish[j], &acc[j], 1);
         }
     }
 }
@@ -180,21 +209,35 @@ static void forward_panels(const mt_finish_t f, const rows_t *rows, const int32_
         left = mt_min(n, PANEL_PIXELS);
         int32_t count = (left + 3) / 4;
         mt_panel_rows(rows->weights[0], panels, k, count, sums);
-        if (rows->quick && left == 4 * count) {
-            mt_finish_rows(&f, at, rows->finish, sums, left);
+        if (rows->whole && left == 4 * count) {
+            if (rows->quick) {
+                mt_quick_rows(&f, at, rows->finish, rows->quickly, sums, left);
+            } else {
+                mt_finish_rows(&f, at, rows->finish, sums, left);
+            }
             continue;
         }
         for (int32_t j = 0; j < 4; j++) {
-            finish_channel(f, at + j, rows->finish[j], sums + 4 * count * j, left);
+            finish_channel(&f, at + j, &rows->finish[j], sums + 4 * count * j, left);
         }
     }
 }
 
-// The same of a packed vector.
-static void forward_vector(const mt_finish_t f, const rows_t *rows, const int32_t *vector, int32_t k, int32_t at) {
-    for (int32_t j = 0; j < rows->count; j++) {
-        int32_t sum = mt_dot_packed(rows->weights[j], vector, k);
-        finish_channel(f, at + j, rows->finish[j], &sum, 1);
+// One pixel, packed as a vector.
+static void forward_vector(const mt_conv_t *c, const mt_finish_t f, const int8_t *x, const int32_t *vector, int8_t *row_buffer) {
+    const mt_channels_t *ch = &c->channels;
+    const mt_weights_t *w = &c->weights;
+    const int32_t k = c->window.in_c;
+    for (int32_t o = 0; o < c->window.out_c; o++) {
+        int32_t moved = 0;
+        const int8_t *row = row_buffer;
+        if (mt_weights_are_mixed(w)) {
+            mix_rows(w, o, 1, row_buffer, k, &moved);
+        } else {
+            row = (w->trained ? w->trained : w->frozen) + o * k;
+        }
+        int32_t sum = (uintptr_t)row & 3 ? mt_dot(x, row, k) : mt_dot_packed(row, vector, k);
+        mt_finish(f, o, row_start(c, o, row, moved) + sum, ch->mult[o], ch->shift[o]);
     }
 }
 
@@ -223,25 +266,29 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
     int32_t *panel = scratch;
     int8_t *row_buffer = (int8_t *)scratch + packed_bytes(w);
     int8_t *patches = row_buffer + (rows_are_buffered(w, mt_weights_are_mixed(&c->weights)) ? 4 * pitch : 0);
-    for (int32_t p = 0, n; p < pixels; p += n) {
+    for (int32_t p = 0, oy = 0, ox = 0, n; p < pixels; p += n) {
         n = mt_min(block, pixels - p);
         n = packed && n > 4 ? n & ~3 : n; // the last pixels by themselves
         const int8_t *input = pointwise ? x + p * input_pitch : patches;
         for (int32_t i = 0; !pointwise && i < n; i++) {
-            gather_patch(w, x, p + i, patches + i * pitch);
+            gather_patch(w, x, oy, ox, patches + i * pitch);
+            if (++ox == w->out_w) {
+                ox = 0;
+                oy++;
+            }
         }
         if (packed) {
             pack_panels(input, pitch, n, panel);
         } else if (vector) {
             mt_pack_vector(x, w->in_c, panel);
+            forward_vector(c, f, x, panel, row_buffer);
+            return;
         }
         for (int32_t o = 0; o < w->out_c; o += 4) {
             rows_t rows;
-            load_rows(c, o, pitch, packed, row_buffer, &rows);
+            load_rows(c, &f, o, n, pitch, packed, row_buffer, &rows);
             if (packed && rows.count == 4) {
                 forward_panels(f, &rows, panel, pitch, n, p * w->out_c + o);
-            } else if (vector && !((uintptr_t)rows.weights[0] & 3)) {
-                forward_vector(f, &rows, panel, w->in_c, o);
             } else {
                 forward_rows(f, &rows, input, patch_bytes(w), input_pitch, n, p * w->out_c + o);
             }

@@ -14,6 +14,7 @@
 typedef struct {
     int32_t columns, pixels, rows;
     int32_t *sums; // [pixels][columns]
+    int32_t *totals; // [pixels], of all factors
     mt_term_t *terms; // [rows]
     int8_t *weights; // [rows][columns]
     int16_t *multipliers; // [rows]
@@ -34,13 +35,14 @@ static uint32_t backward_blocks(const mt_window_t *w, backward_blocks_t *b) {
     int32_t pixels = w->in_h * w->in_w, most = pixels > 1 ? MOST_COLUMNS : SUM_BYTES / 4, parts = (w->in_c + most - 1) / most;
     b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
     b->pixels = mt_min(SUM_BYTES / 4 / b->columns, pixels);
-    b->rows = mt_min(BLOCK_BYTES / row_bytes(b->columns), w->out_c);
-    return (uint32_t)(4 * b->pixels * b->columns + (b->rows < w->out_c ? BLOCK_BYTES : b->rows * row_bytes(b->columns)));
+    b->rows = mt_min((BLOCK_BYTES - 4 * b->pixels) / row_bytes(b->columns), w->out_c);
+    return (uint32_t)(4 * b->pixels * b->columns + (b->rows < w->out_c ? BLOCK_BYTES : 4 * b->pixels + b->rows * row_bytes(b->columns)));
 }
 
 static void place_blocks(backward_blocks_t *b, void *scratch) {
     b->sums = scratch;
-    b->terms = (mt_term_t *)(b->sums + b->pixels * b->columns);
+    b->totals = b->sums + b->pixels * b->columns;
+    b->terms = (mt_term_t *)(b->totals + b->pixels);
     b->weights = (int8_t *)(b->terms + b->rows);
     b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
 }
@@ -56,14 +58,19 @@ uint32_t mt_conv2d_backward_terms(const mt_window_t *w) {
 }
 
 // Terms of output channels [at, at + n) of q: gradients with the weights' scales folded in. |q| * multiplier < 2^(fold_shift + 15).
-static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const int16_t *multipliers, int fold_shift, int32_t pitch, mt_term_t *terms) {
+static MT_HOT int32_t fold_terms(mt_gradient_t q, int32_t at, int32_t n, const int16_t *multipliers, int fold_shift, int32_t pitch, mt_term_t *terms,
+    int32_t *total) {
+    if (!q.wide) {
+        return (int32_t)(mt_fold_bytes((const int8_t *)q.data + at, n, multipliers, fold_shift, pitch, terms, total) - terms);
+    }
     const int32_t half = 1 << (fold_shift - 1);
     const mt_term_t *first = terms;
+    const int16_t *from = (const int16_t *)q.data + at;
     for (int32_t o = 0, offset = 0; o < n; o++, offset += pitch) {
-        int32_t v = mt_gradient_at(q, at + o);
-        if (v) {
-            terms->factor = (v * multipliers[o] + half) >> fold_shift;
+        if (from[o]) {
+            terms->factor = (from[o] * multipliers[o] + half) >> fold_shift;
             terms->offset = offset;
+            *total += terms->factor;
             terms++;
         }
     }
@@ -79,8 +86,12 @@ static MT_HOT void add_tap(const mt_conv_gradient_t *g, const backward_blocks_t 
         int32_t oy = mt_window_output(iy, w->pad_top, ky, w->stride_h, w->out_h), ox = mt_window_output(ix, w->pad_left, kx, w->stride_w, w->out_w);
         if (oy >= 0 && ox >= 0) {
             int32_t at = (oy * w->out_w + ox) * w->out_c + o;
-            int32_t terms = fold_terms(g->q, at, n, b->multipliers, 15 - g->fold_extra, rows.pitch, b->terms);
-            mt_add_rows(sums, rows.rows, rows.pitch, b->columns, b->terms, terms);
+            int32_t terms = fold_terms(g->q, at, n, b->multipliers, 15 - g->fold_extra, rows.pitch, b->terms, &b->totals[i]);
+            if (MT_NESTED && b->weights) {
+                mt_add_nested(sums, rows.rows, b->columns, b->terms, terms);
+            } else {
+                mt_add_rows(sums, rows.rows, rows.pitch, b->columns, b->terms, terms);
+            }
         }
         if (++ix == w->in_w) {
             ix = 0;
@@ -104,6 +115,7 @@ static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, 
     const mt_conv_t *c = g->conv;
     const mt_weights_t *w = &c->weights;
     memset(b->sums, 0, (size_t)(4 * count * b->columns));
+    memset(b->totals, 0, (size_t)(4 * count));
     for (int32_t tap = 0; tap < w->taps; tap++) {
         for (int32_t o = 0; o < c->window.out_c; o += b->rows) {
             int32_t rows = mt_min(b->rows, c->window.out_c - o);
@@ -118,6 +130,9 @@ static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, 
             }
             add_tap(g, b, source, o, rows, tap / c->window.kernel_w, tap % c->window.kernel_w, pixel, count);
         }
+    }
+    for (int32_t i = 0; MT_NESTED && b->weights && i < count; i++) {
+        mt_settle_nested(b->sums + i * b->columns, b->columns, b->totals[i]);
     }
 }
 

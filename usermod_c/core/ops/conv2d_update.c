@@ -52,12 +52,13 @@ uint32_t mt_conv2d_update_scratch(const mt_window_t *w, int32_t count) {
     return (uint32_t)(dense > bytes ? dense : bytes);
 }
 
-// Terms of output channel o of pixels [pixel, pixel + n), whose rows lie `pitch` bytes apart.
+// Terms of output channel o of pixels [pixel, pixel + n), whose rows lie `pitch` bytes apart; of gradients of 8 bits.
 static MT_HOT int32_t pixel_terms(mt_gradient_t q, int32_t at, int32_t n, int32_t step, int32_t pitch, mt_term_t *terms, int32_t *sum) {
     const mt_term_t *first = terms;
+    const int8_t *from = (const int8_t *)q.data + at;
     int32_t total = 0;
-    for (int32_t offset = 0, end = n * pitch; offset < end; offset += pitch, at += step) {
-        int32_t v = mt_gradient_at(q, at);
+    for (int32_t offset = 0, end = n * pitch; offset < end; offset += pitch, from += step) {
+        int32_t v = *from;
         if (v) {
             total += v;
             terms->factor = v;
@@ -136,6 +137,10 @@ static void add_pixels(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, boo
 }
 
 static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, int32_t n, int32_t *packed) {
+    if (count == pitch) { // one long row
+        mt_pack_row(x, n * count, packed);
+        return;
+    }
     for (int32_t i = 0; i < n; i++, x += count, packed += pitch / 2) {
         int32_t whole = count & ~3;
         mt_pack_row(x, whole, packed);
@@ -149,6 +154,19 @@ static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, in
 
 static MT_HOT void one_pixel(int32_t v, const int8_t *x, int32_t zero, int32_t n, int32_t *gradient) {
     mt_scale_row(v, v * zero, x, n, gradient);
+}
+
+static MT_HOT void subtract(int32_t *from, int32_t less, int32_t n) {
+    for (const int32_t *end = from + (n & ~3); from < end; from += 4) {
+        int32_t a = from[0], b = from[1], c = from[2], d = from[3];
+        from[0] = a - less;
+        from[1] = b - less;
+        from[2] = c - less;
+        from[3] = d - less;
+    }
+    for (const int32_t *end = from + (n & 3); from < end; from++) {
+        *from -= less;
+    }
 }
 
 // Gradients [taps][count] of output channels [o, o + rows), less the input's zero point times the sums of what they were multiplied with.
@@ -174,10 +192,7 @@ static void weight_gradients(const mt_conv_t *c, mt_gradient_t q, const int8_t *
         }
     }
     for (int32_t t = 0; t < rows * taps; t++) {
-        int32_t zero = w->in_zero * b->sums[t], *gradient = b->gradient + t * b->pitch;
-        for (int32_t i = 0; i < c->weights.count; i++) {
-            gradient[i] -= zero;
-        }
+        subtract(b->gradient + t * b->pitch, w->in_zero * b->sums[t], b->pitch);
     }
 }
 

@@ -1,5 +1,6 @@
 #include "depthwise_packed.h"
 
+#include "../arch/quick.h"
 #include "../scale.h"
 
 #define FOLD_SHIFT 7 // of the input gradient's accumulators: 15 - 8 (depthwise_conv2d.c)
@@ -39,67 +40,27 @@ static void finish_slowly(mt_planes_target_t *t, int32_t sum, int32_t at) {
     mt_finish(f->finish, at, f->start + sum, f->mult, f->shift);
 }
 
-// Where the sums do not matter (a channel whose scale is next to nothing): every output is the same.
-static bool are_steps_flat(forward_t *f, int32_t most_sum) {
-    if (mt_abs(f->start) > INT32_MAX - most_sum) {
-        return false;
-    }
-    int32_t v[2];
-    for (int i = 0; i < 2; i++) {
-        int32_t acc = f->start + (i ? most_sum : -most_sum);
-        v[i] = f->finish.once ? mt_requantize_once(acc, f->mult, f->shift) : mt_requantize(acc, f->mult, f->shift);
-    }
-    mt_steps_t *s = &f->target.steps;
-    s->multiplier = 0;
-    s->uncertain = 0;
-    s->offset = (int32_t)((uint32_t)(v[0] + f->finish.zero) << 24);
-    s->low = -most_sum; // no sum is beyond them, or all are where the output is clamped
-    s->high = most_sum;
-    if (v[0] < f->finish.low) {
-        s->low = s->high = most_sum + 1;
-    } else if (v[0] > f->finish.high) {
-        s->low = s->high = -most_sum - 1;
-    }
-    return v[0] == v[1];
-}
-
 static void forward_steps(forward_t *f, uint32_t most_sum) {
-    const int32_t low = f->finish.low, high = f->finish.high, right = -f->shift;
-    const uint32_t far = 1u << 30;
     mt_steps_t *s = &f->target.steps;
-    uint32_t start = (uint32_t)mt_abs(f->start);
+    mt_finish_row_t row;
+    mt_quick_t q;
+    mt_finish_row(&row, f->start, f->mult, f->shift);
+    f->target.run = f->finish.mask ? mt_steps_mask : mt_steps_clamp;
 #if MT_HIGH_PRODUCTS
-    const mt_finish_row_t row = mt_finish_row(f->start, f->mult, f->shift);
     if (mt_finish_steps_of(s, &f->finish, &row, (int32_t)(most_sum >> 14))) {
         f->target.run = f->finish.once ? mt_finish_steps_once : mt_finish_steps_twice;
         return;
     }
 #endif
-    f->target.run = f->finish.mask ? mt_steps_mask : mt_steps_clamp;
-    if (right > 16 && are_steps_flat(f, (int32_t)most_sum)) {
-        return;
-    }
-    if (right < 2 || low > 0 || high < 0 || start >= far / 2) {
+    if (!mt_quick_of(&q, &row, 1, &f->finish, most_sum)) {
         all_slowly(&f->target);
         return;
     }
-    uint32_t m = right > 24 ? 0 : ((uint32_t)f->mult + (1u << (6 + right))) >> (7 + right), error = (start + most_sum) / 2;
-    if (m && 0x80000000u / m < error) { // sums that are not clamped are smaller
-        error = 0x80000000u / m;
-    }
-    error += ((1u << 23) >> right) + 2;
-    if (error >= 1u << 22) {
-        all_slowly(&f->target);
-        return;
-    }
-    uint32_t half = (1u << 23) + error, below = ((uint32_t)-low << 24) + half, above = ((uint32_t)high << 24) + (1u << 24) - 1 - half;
-    below = m && below / m < far ? below / m : far;
-    above = m && above / m < far ? above / m : far;
-    s->low = -(int32_t)below - f->start;
-    s->high = (int32_t)above - f->start;
-    s->multiplier = (int32_t)m;
-    s->uncertain = error << 9;
-    s->offset = (int32_t)((uint32_t)f->start * m + half + ((uint32_t)f->finish.zero << 24));
+    s->low = -q.minus_low;
+    s->high = (int32_t)(q.range - (uint32_t)q.minus_low);
+    s->multiplier = (int32_t)q.multiplier;
+    s->offset = (int32_t)(q.offset + (uint32_t)q.minus_low * q.multiplier);
+    s->uncertain = q.uncertain;
 }
 
 static int32_t sum_of_weights(const mt_planes_t *p, int32_t n) {
