@@ -63,6 +63,9 @@ class Device:
     `board`: what the board says of itself once it is linked. `on_text` gets what code on the board
     prints meanwhile, `on_notice` what a person should know: that the port is lost and waited for.
 
+    Methods block, and belong to one thread at a time: several boards take a thread each, and
+    asyncio `await asyncio.to_thread(device.push, path, "/name")`.
+
     Every method raises DeviceTimeout if the board does not answer in time, RemoteError with the
     last line of the board's traceback if its code raised, and DeviceError for anything else.
     """
