@@ -58,7 +58,7 @@ def test_what_a_board_says_of_itself(tmp_path: Path) -> None:
 
 def test_errors_of_requests(tmp_path: Path) -> None:
     with microtrain.open_device(folder=tmp_path) as device:
-        with pytest.raises(RemoteError, match="AttributeError.*do_no_such"):
+        with pytest.raises(RemoteError, match=r"AttributeError.*do_no_such"):
             device.session.request("no_such")
         with pytest.raises(RemoteError, match="KeyError: path"):
             device.session.request("sha256")

@@ -1,5 +1,6 @@
 // mt_finish_rows (../finish.h) with the upper half of a product: rounding is an addition to it and a shift, and the zero point is in what is added.
 #include "../finish.h"
+#include "../rv32/kernels.h"
 #include "../steps.h"
 
 #if MT_HIGH_PRODUCTS
@@ -12,10 +13,12 @@ static inline int32_t mt_top_add(int32_t a, int32_t b, int32_t sum) {
     return sum + (int32_t)((int64_t)a * b >> 32);
 }
 
+#if !MT_RV32
 static inline int32_t mt_rounded_top_add(int32_t a, int32_t b, int32_t sum) {
     int64_t product = (int64_t)a * b;
     return sum + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
 }
+#endif
 
 static inline int32_t mt_saturate8(int32_t a) {
     return mt_clamp(a, INT8_MIN, INT8_MAX);
@@ -54,7 +57,13 @@ static inline int32_t rounded(const channel_t c, int32_t sum, const bool once) {
         return mt_top_add(acc, c.mult, c.add) >> c.shift;
     }
     // ties away from zero; an accumulator below zero whose first rounding gives 0 ends at 0 as well
-    return (mt_rounded_top_add(2 * acc, c.mult, c.add) + (acc >> 31)) >> c.shift;
+#if MT_RV32 // twice the multiplier, which is not negative, has 32 bits
+    int64_t product = (int64_t)acc * (int64_t)(2 * (uint32_t)c.mult);
+    int32_t top = c.add + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+#else
+    int32_t top = mt_rounded_top_add(2 * acc, c.mult, c.add);
+#endif
+    return (top + (acc >> 31)) >> c.shift;
 }
 
 // One channel, clamped to int8 only.
