@@ -343,13 +343,17 @@ class Session:
 
     # ---- leaving ----
 
-    def leave(self) -> None:
-        """Say BYE; a run that is under way goes on. Never raises DeviceError."""
+    def leave(self, *, to_prompt: bool = True) -> None:
+        """Say BYE; a run that is under way goes on. to_prompt: wait until the board is at its raw
+        REPL's prompt, which is the end of its answer to what started the link. Never raises
+        DeviceError."""
         bye = Frame(Kind.BYE).encode()
         deadline, again = time.monotonic() + BYE_S, 0.0
         try:
-            while not self._left and (now := time.monotonic()) < deadline:
-                if now >= again:
+            while (now := time.monotonic()) < deadline:
+                if self._left and (not to_prompt or self.tail.endswith(PROMPTS[1])):
+                    return
+                if now >= again and not self._left:
                     self.line.write(bye)
                     again = now + HELLO_S
                 self._receive(self.line.exchange(HELLO_S))

@@ -115,6 +115,7 @@ class Device:
                 except TransportError:
                     pass
             self._end_link()
+            self._settle()
         raise DeviceError(
             f"{self.port}: no answer from MicroPython in {sum(ENTER_TIMEOUTS_S):g} s: is this the "
             "board's port, and is MicroPython on the board?"
@@ -218,7 +219,7 @@ class Device:
     def detach(self) -> None:
         """Close the port and leave the board to what it runs."""
         if self._session is not None:
-            self._session.leave()
+            self._session.leave(to_prompt=False)
             self._session = None
         self._line.port.close()
         self._serial.use(self._line.port)
