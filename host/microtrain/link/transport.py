@@ -42,6 +42,7 @@ PTYS = "/dev/pts/"
 PTY_AWAY_S = 1.0
 # How long a board that trains may take to answer a host that comes back: some steps.
 ATTACH_S = 10.0
+SERVE = "from microtrain import link\nlink.serve()"
 # A line is settled when nothing has come for so long; looked at so many times.
 SETTLE_S, SETTLE_TIMES = 0.15, 100
 # How long to look for a link that a host has left open.
@@ -194,7 +195,14 @@ class Device:
         """The session with the board's microtrain.link, which is started if need be; the next
         exec(), eval() or reset() ends it. Raises DeviceError, RemoteError."""
         if self._session is None:
-            self._start("from microtrain import link\nlink.serve()")
+            try:
+                self._start(SERVE)
+            except DeviceError:
+                # What the board still answered to something before, as to a reset, was taken for
+                # its answer.
+                self._settle()
+                self._enter(False)
+                self._start(SERVE)
             self._session = session = self._new_session()
             try:
                 self.board = session.join()
