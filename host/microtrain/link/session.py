@@ -192,7 +192,7 @@ class Session:
     def _return(self) -> None:
         """The port was lost: open it again."""
         ended = bool(self._ending and self._ending())
-        if not ended:
+        if not ended and self._away:
             self._on_notice(f"{self.name} was lost: waiting {self._away:g} s for it to come back")
         try:
             self.line.reopen(0 if ended else self._away)

@@ -37,9 +37,8 @@ LINE_MAX = 1 << 20
 # bytes), and everywhere else; messages under way.
 SERIAL_BLOCK = 192
 BLOCK, WINDOW = 8192, 32
-# A pty that is gone does not come back under its name.
+# A pty that is gone does not come back: what then has its name is another one.
 PTYS = "/dev/pts/"
-PTY_AWAY_S = 1.0
 # How long a board that trains may take to answer a host that comes back: some steps.
 ATTACH_S = 10.0
 SERVE = "from microtrain import link\nlink.serve()"
@@ -241,7 +240,7 @@ class Device:
         return Session(
             self.port, self._line, on_text=self._print, block=block, window=window,
             ending=self._ending, on_notice=self._notice,
-            away=PTY_AWAY_S if self.port.startswith(PTYS) else AWAY_S,
+            away=0 if self.port.startswith(PTYS) else AWAY_S,
         )  # fmt: skip
 
     @property
@@ -253,8 +252,8 @@ class Device:
             self.on_notice(text)
 
     def _open(self) -> serial.Serial:
-        if self._is_pty and not Path(self.port).exists():
-            raise OSError(f"{self.port} is not there")
+        if self.port.startswith(PTYS):
+            raise OSError(f"{self.port} is gone")
         return serial.serial_for_url(
             self.port, self._baudrate, timeout=READ_SLICE_S, exclusive=True
         )
