@@ -76,10 +76,20 @@ static void check_sums(int32_t n, int32_t count, int packs) {
 }
 
 static void check_nested(int32_t n, int32_t count) {
+    static int8_t copy[ROWS * WIDTH + 4] __attribute__((aligned(4)));
     fill_rows(-128);
-    int32_t total = 0;
+    int32_t total = 0, bytes = ROWS * n, in_place = (int32_t)draw(2);
     for (int32_t i = 0; i < WIDTH + 4; i++) {
         found[i] = expected[i] = i < n ? 0 : 7;
+    }
+    for (int32_t i = 0; i < bytes + 4; i++) {
+        copy[i] = in_place && i < bytes ? rows[i] : 7;
+    }
+    mt_copy_nested(in_place ? copy : rows, copy, bytes);
+    for (int32_t i = 0; i < bytes + 4; i++) {
+        if (copy[i] != (int8_t)(i < bytes ? rows[i] ^ 0x80 : 7)) {
+            stop("mt_copy_nested\n");
+        }
     }
     for (int32_t part = 0; part < 2; part++) {
         for (int32_t i = 0; i < count; i++) {
@@ -90,7 +100,7 @@ static void check_nested(int32_t n, int32_t count) {
                 expected[j] += terms[i].factor * rows[row * n + j];
             }
         }
-        mt_add_nested(found, rows, n, terms, count);
+        mt_add_nested(found, copy, n, terms, count);
     }
     mt_settle_nested(found, n, total);
     compare(found, expected, WIDTH + 4, "mt_add_nested\n");

@@ -34,14 +34,14 @@ static inline int32_t mt_plane_word(int32_t low, int32_t high) {
     return low + high * 65536;
 }
 
-// Of both halves, gradients.
+// Of both halves, gradients; n is even.
 static inline int32_t mt_plane_sum(const int32_t *words, int32_t n) {
     int32_t sum = 0;
     for (const int32_t *end = words + n; words < end;) {
         const int32_t *stop = end - words > 256 ? words + 256 : end; // as many fit into a lane of 16 bits
         uint32_t whole = 0;
-        while (words < stop) {
-            whole += (uint32_t)*words++;
+        for (; words < stop; words += 2) {
+            whole += (uint32_t)words[0] + (uint32_t)words[1];
         }
         int32_t low = (int16_t)whole;
         sum += low + (((int32_t)whole - low) >> 16);

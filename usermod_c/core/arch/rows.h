@@ -111,8 +111,8 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
 #endif
 }
 
-// The same in two steps, for whole words: a word of four weights, each 128 more than it is, times a factor is not taken apart but added to the first of
-// four sums; shifted right by 8, 16 and 24 bits to the others. Modulo 2^32 every sum is then its own weights' one and 256 times the next.
+// The same in two steps, from copies of rows whose values are 128 more than they are: a word of four times a factor is not taken apart but added to the
+// first of four sums; shifted right by 8, 16 and 24 bits to the others. Modulo 2^32 every sum is then its own values' one and 256 times the next.
 #ifndef MT_NESTED // whether that pays
 #if defined(__ARM_ARCH_6M__)
 #define MT_NESTED 1
@@ -121,13 +121,22 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
 #endif
 #endif
 #if defined(__ARM_ARCH_6M__)
-void mt_add_nested(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
+void mt_copy_nested(const int8_t *rows, int8_t *copy, int32_t bytes);
+void mt_add_nested(int32_t *acc, const int8_t *copy, int32_t n, const mt_term_t *terms, int32_t count);
 #else
-static inline void mt_add_nested(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count) {
+// Whole words; `copy` may be `rows`.
+static inline void mt_copy_nested(const int8_t *rows, int8_t *copy, int32_t bytes) {
+    for (const int8_t *end = rows + bytes; rows < end; rows += 4, copy += 4) {
+        *(uint32_t *)(void *)copy = *(const uint32_t *)(const void *)rows ^ 0x80808080;
+    }
+}
+
+// n is a multiple of 4.
+static inline void mt_add_nested(int32_t *acc, const int8_t *copy, int32_t n, const mt_term_t *terms, int32_t count) {
     for (const mt_term_t *end = terms + count; terms < end; terms++) {
-        const uint32_t *words = (const uint32_t *)(const void *)(rows + terms->offset), f = (uint32_t)terms->factor;
+        const uint32_t *words = (const uint32_t *)(const void *)(copy + terms->offset), f = (uint32_t)terms->factor;
         for (int32_t i = 0; i < n; i++) {
-            acc[i] = (int32_t)((uint32_t)acc[i] + f * ((words[i / 4] ^ 0x80808080) >> i % 4 * 8));
+            acc[i] = (int32_t)((uint32_t)acc[i] + f * (words[i / 4] >> i % 4 * 8));
         }
     }
 }

@@ -120,6 +120,24 @@ static void leave_in_place(const mt_window_t *w, backward_blocks_t *b, bool alon
     b->weights = NULL;
 }
 
+// Weights of rows [o, o + rows) and of `n` input channels from `from` on, as add_tap needs them.
+static void copy_weights(const mt_weights_t *w, const backward_blocks_t *b, int32_t o, int32_t rows, int32_t tap, int32_t from, int32_t n) {
+    const int32_t pitch = w->taps * w->in_c;
+    const int8_t *source = mt_weights_are_mixed(w) ? NULL : mt_weights_row(w, o, tap, 1, b->weights) + from;
+    if (!MT_NESTED || !source || n < b->columns || ((uintptr_t)source | (uint32_t)pitch) & 3) {
+        mt_weights_copy(w, o, rows, tap, from, n, b->weights, b->columns);
+        if (MT_NESTED) {
+            mt_copy_nested(b->weights, b->weights, rows * b->columns);
+        }
+    } else if (n == pitch) {
+        mt_copy_nested(source, b->weights, rows * n);
+    } else {
+        for (int8_t *to = b->weights, *end = to + rows * n; to < end; to += n, source += pitch) {
+            mt_copy_nested(source, to, n);
+        }
+    }
+}
+
 // Sums of `n` input channels from `from` on, of `count` pixels.
 static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, int32_t from, int32_t n, int32_t pixel, int32_t count) {
     const mt_conv_t *c = g->conv;
@@ -133,7 +151,7 @@ static void sum_pixels(const mt_conv_gradient_t *g, const backward_blocks_t *b, 
             if (!b->weights) {
                 source = (weight_rows_t) {mt_weights_row(w, o, tap, 1, (int8_t *)b->terms) + from, w->taps * w->in_c};
             } else {
-                mt_weights_copy(w, o, rows, tap, from, n, b->weights, b->columns);
+                copy_weights(w, b, o, rows, tap, from, n);
             }
             for (int32_t j = 0; j < rows; j++) {
                 b->multipliers[j] = mt_fold_multiplier(c->channels.scale[o + j], c->channels.scale_exponent);
