@@ -3,7 +3,7 @@
 #include "arch/mix.h"
 #include "arch/quick.h"
 
-enum { ROWS = 24, WIDTH = 40, DEPTH = 24 };
+enum { ROWS = 24, WIDTH = 40 };
 
 static uint32_t state = 1;
 
@@ -41,8 +41,8 @@ static void compare(const int32_t *found, const int32_t *expected, int32_t n, co
 }
 
 static int8_t rows[ROWS * WIDTH] __attribute__((aligned(4)));
-static int32_t packed[ROWS * WIDTH / 2], panel[4 * DEPTH], found[WIDTH + 4], expected[WIDTH + 4];
-static int16_t factors[2 * DEPTH] __attribute__((aligned(4)));
+static int32_t packed[ROWS * WIDTH / 2], found[WIDTH + 4], expected[WIDTH + 4];
+static int16_t factors[ROWS];
 static mt_term_t terms[ROWS];
 
 static void fill_rows(int32_t least) {
@@ -259,28 +259,6 @@ static void check_finish(int32_t n) {
     }
 }
 
-static void check_panel(int32_t depth) {
-    for (int32_t i = 0; i < 4 * depth; i++) {
-        panel[i] = value(127);
-    }
-    for (int32_t i = 0; i < 2 * depth; i++) {
-        factors[i] = (int16_t)value(32767);
-    }
-    for (int32_t i = 0; i < WIDTH; i++) {
-        found[i] = expected[i] = 7;
-    }
-    for (int32_t row = 0; row < 2; row++) {
-        for (int32_t j = 0; j < 4; j++) {
-            expected[8 * row + j] = 0;
-            for (int32_t k = 0; k < depth; k++) {
-                expected[8 * row + j] += factors[row * depth + k] * panel[4 * k + j];
-            }
-        }
-    }
-    mt_multiply_panel(factors, panel, depth, 2, found, 8);
-    compare(found, expected, WIDTH, "mt_multiply_panel\n");
-}
-
 static void check_rounding(int32_t n, int32_t shift) {
     static int8_t bytes[WIDTH + 1];
     int32_t half = 1 << (shift - 1), most = (int32_t)((127u << shift) + (uint32_t)half), over = draw(3) ? n : (int32_t)draw((uint32_t)n);
@@ -330,7 +308,6 @@ void reset(void) {
         check_packing(4 + 4 * (int32_t)draw(WIDTH / 4));
         check_products(4 + 4 * (int32_t)draw(WIDTH / 4), 1 + (int32_t)draw(3));
         check_finish(4 + 4 * (int32_t)draw(WIDTH / 4));
-        check_panel(8 + 8 * (int32_t)draw(DEPTH / 8));
         check_rounding(4 + 4 * (int32_t)draw(WIDTH / 4), 1 + (int32_t)draw(24));
     }
     stop(0);

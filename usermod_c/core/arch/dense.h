@@ -30,7 +30,11 @@ typedef struct { // gradients -> rows of factors, MT_FACTOR_ROWS of them interle
 #define MT_OUTER_ZEROS 2 // the same of weight gradients
 #include "armv7em/dense.h"
 #else
+#if defined(__ARM_ARCH_6M__)
+#define MT_FACTOR_ZEROS 0 // never: terms are as fast where none is zero
+#else
 #define MT_FACTOR_ZEROS 1
+#endif
 #define MT_OUTER_ZEROS 2
 #if MT_RV32
 #include "rv32/dense.h"

@@ -30,9 +30,6 @@ static inline void mt_panel_set(int32_t *panel, int32_t depth, int32_t k, int32_
 
 // sums[r][0..3] = sum over k of factors[r][k] * panel[k][0..3], for `rows` rows of n factors, a multiple of 8, and sums `pitch` apart; by column
 // sums[0..3][r]. Rows that are interleaved are computed together: there is memory for the sums of a multiple of MT_FACTOR_ROWS.
-#if defined(__ARM_ARCH_6M__)
-void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch);
-#else
 static inline void mt_multiply_panel(const int16_t *factors, const int32_t *panel, int32_t n, int32_t rows, int32_t *sums, int32_t pitch) {
     for (; rows > 0; rows -= 2, factors += n, sums += 2 * pitch) { // two rows at once, the last one perhaps twice
         const int32_t next = rows > 1 ? n : 0;
@@ -61,7 +58,6 @@ static inline void mt_multiply_panel(const int16_t *factors, const int32_t *pane
         }
     }
 }
-#endif
 
 // Weight gradients. mt_outer_factors: of four adjacent rows, a multiple of four to the next; mt_outer_panel: of four columns; both from n rows of
 // values that lie `pitch` bytes apart, word-aligned, with zeros up to `depth`, a multiple of 4.
