@@ -274,8 +274,8 @@ torch: $(PYTHON_READY)
 $(BENCHES:%=bench-%): bench-%: $(READY) engine
 	$(PY) tests/bench/$*.py $(BENCH_FLAGS)
 
-# RENEW=1 commits what was counted to tests/bench/figures.txt.
-bench-kernels: BENCH_FLAGS := $(if $(RENEW),--renew)
+# RENEW=1 commits what was counted to tests/bench/figures.txt; CMSIS_NN=CHECKOUT measures CMSIS-NN beside ours.
+bench-kernels: BENCH_FLAGS := $(if $(RENEW),--renew) $(if $(CMSIS_NN),--cmsis-nn "$(CMSIS_NN)")
 
 # An hour and a half, so not part of `make bench`; goes on where it was stopped.
 .PHONY: bench-ablation

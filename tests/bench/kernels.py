@@ -6,7 +6,7 @@ reference folder). Kernels: forward, input gradient, and weight gradient with it
 operator of the engine's shared library, bias and requantisation included.
 Times are medians. Then the same kernels on emulated processors (instructions.py) and whole steps
 on the emulated RP2040 (steps.py), beside the committed figures, which --renew replaces
-(figures.py).
+(figures.py). --cmsis-nn adds CMSIS-NN's forward kernels beside ours (cmsis_nn.py).
 Writes build/bench/kernels.json: unit "ns/MAC" is nanoseconds of this machine.
 """
 
@@ -29,6 +29,7 @@ REPO = HERE.parents[1]
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 
 import backbones  # noqa: E402
+import cmsis_nn  # noqa: E402
 import engine as E  # noqa: E402
 import figures  # noqa: E402
 import instructions  # noqa: E402
@@ -111,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=41)
     parser.add_argument("--renew", action="store_true", help="write figures.txt")
+    parser.add_argument("--cmsis-nn", type=cmsis_nn.checkout, help="a checkout of CMSIS-NN")
     parser.add_argument("--out", type=Path, default=REPO / "build/bench/kernels.json")
     options = parser.parse_args()
     print(f"{'kernel':20} {'pass':15} {'shape':12} {'MMACs':>8} {'ms':>9} {'ns/MAC':>8} "
@@ -130,6 +132,8 @@ def main() -> None:
     print(figures.table(*figures.changes(counted, figures.read())))
     if options.renew:
         figures.renew(counted)
+    for line in cmsis_nn.table(options.cmsis_nn, counted) if options.cmsis_nn else ():
+        print(line, flush=True)
     rows += [
         {"target": name.target, "kernel": name.kernel, "pass": name.pass_name,
          "shape": name.shape, "figure": round(figure, 4), "unit": name.unit}
