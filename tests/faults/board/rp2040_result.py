@@ -1,5 +1,5 @@
-# What a run has left on the emulated RP2040 (resets.mjs): the digests of its checkpoint, by its last
-# event and of the file.
+# What a run has left on the emulated RP2040 (resets.mjs): the digests of its checkpoint, by its
+# last event and of the file.
 
 import hashlib
 import json
