@@ -30,12 +30,27 @@ static inline void mt_take_lanes(int32_t product, uint32_t *whole, int32_t *high
     *high += (product + 0x8000) >> 16;
 }
 
+#if MT_MAC16
+static inline int32_t mt_plane_word(int32_t low, int32_t high) {
+    return (low & 0xFFFF) | high * 65536;
+}
+#else
 // The upper half of a word is one less than its pixel where the lower is negative.
 static inline int32_t mt_plane_word(int32_t low, int32_t high) {
     return low + high * 65536;
 }
+#endif
 
 // Of both halves, gradients; n is even.
+#if MT_MAC16
+static inline int32_t mt_plane_sum(const int32_t *words, int32_t n) {
+    int32_t sum = 0;
+    for (const int32_t *end = words + n; words < end; words++) {
+        sum += (int16_t)*words + (*words >> 16);
+    }
+    return sum;
+}
+#else
 static inline int32_t mt_plane_sum(const int32_t *words, int32_t n) {
     int32_t sum = 0;
     for (const int32_t *end = words + n; words < end;) {
@@ -49,6 +64,7 @@ static inline int32_t mt_plane_sum(const int32_t *words, int32_t n) {
     }
     return sum;
 }
+#endif
 
 typedef struct { // rows of pixels -> rows of a plane
     const int8_t *low, *high; // what goes to the lower and the upper halves of the first word
@@ -82,12 +98,7 @@ typedef struct { // a[i] . b[i] over `rows` rows of `half` words
 
 #if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP)
 void mt_plane_pack(const mt_plane_pack_t *p);
-void mt_correlate_1(const mt_correlate_t *c);
-void mt_correlate_2(const mt_correlate_t *c);
-void mt_plane_dot_2(const mt_plane_dot_t *d);
-void mt_plane_dot_3(const mt_plane_dot_t *d);
 #else
-
 static inline void mt_plane_pack(const mt_plane_pack_t *p) {
     for (int32_t row = 0; row < p->rows; row++) {
         int32_t *to = p->to + row * p->pitch / 4, at = row * p->row_step;
@@ -97,6 +108,14 @@ static inline void mt_plane_pack(const mt_plane_pack_t *p) {
         }
     }
 }
+#endif
+
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_MAC16
+void mt_correlate_1(const mt_correlate_t *c);
+void mt_correlate_2(const mt_correlate_t *c);
+void mt_plane_dot_2(const mt_plane_dot_t *d);
+void mt_plane_dot_3(const mt_plane_dot_t *d);
+#else
 
 static inline void mt_correlate_3x3(const mt_correlate_t *c, const int32_t stride_w) {
     const int32_t *w = c->weights, half = c->half, pitch = c->pitch;

@@ -63,30 +63,36 @@
         ".size " #name ", . - " #name "\n" \
         ".text\n")
 
+// No register of MAC16 is loaded anew after it was read, but by the next round of a loop: QEMU would multiply what was in it.
 // Only the accumulator's lower 32 of 40 bits matter.
 MT_DOTS(mt_dots, "    wsr a13, acclo\n");
 MT_DOTS(mt_dots_add, "    l32i a12, a5, 0\n    wsr a12, acclo\n");
 
 // mt_dot_packed (../dot.h), bytes taken out of words: a2 row, a3 values, a4 groups of eight less one, a6 a7 words, a8 to a11 bytes.
 __asm__(
-    ".macro mt_four word, next\n" // values in m0 and where a3 points to
+    ".macro mt_bytes word\n"
     "    sext a8, \\word, 7\n"
     "    slli a9, \\word, 16\n"
     "    slli a10, \\word, 8\n"
     "    srai a9, a9, 24\n"
     "    srai a10, a10, 24\n"
     "    srai a11, \\word, 24\n"
-    "    mula.da.ll.ldinc m1, a3, m0, a8\n"
-    "    mula.da.hl m0, a9\n"
-    "    mula.da.ll\\next m1, a10\n"
-    "    mula.da.hl m1, a11\n"
     ".endm\n"
     ".macro mt_eight next\n"
     "    l32i a6, a2, 0\n"
     "    l32i a7, a2, 4\n"
     "    addi a2, a2, 8\n"
-    "    mt_four a6, \".ldinc m0, a3,\"\n"
-    "    mt_four a7, \"\\next\"\n"
+    "    mt_bytes a6\n"
+    "    mula.da.ll.ldinc m1, a3, m0, a8\n"
+    "    mula.da.hl m0, a9\n"
+    "    mula.da.ll.ldinc m2, a3, m1, a10\n"
+    "    mula.da.hl.ldinc m3, a3, m1, a11\n"
+    "    mt_bytes a7\n"
+    "    mula.ad.ll a8, m2\n"
+    "    mula.ad.lh a9, m2\n"
+    "    mula.ad.ll a10, m3\n"
+    "    mula.ad.lh a11, m3\n"
+    "    \\next\n"
     ".endm\n"
     ".section .text.mt_dot_packed, \"ax\"\n"
     ".align 4\n"
@@ -101,12 +107,12 @@ __asm__(
     "    addi a3, a3, -4\n"
     "    ldinc m0, a3\n"
     "    loopgtz a4, 1f\n"
-    "    mt_eight \".ldinc m0, a3,\"\n"
-    "1:  mt_eight \"\"\n"
+    "    mt_eight \"ldinc m0, a3\"\n"
+    "1:  mt_eight\n"
     "    rsr a2, acclo\n"
     "    retw\n"
     ".size mt_dot_packed, . - mt_dot_packed\n"
-    ".purgem mt_four\n"
+    ".purgem mt_bytes\n"
     ".purgem mt_eight\n"
     ".text\n");
 
