@@ -131,12 +131,70 @@ static void backward_head(backward_t *b) {
     mt_head_update(&head, b->q.data, mt_arena_at(b->s, b->plan->saved), &u, b->scratch);
 }
 
+typedef struct { // half of a pass of an input gradient
+    union {
+        mt_conv_gradient_t conv;
+        mt_depthwise_gradient_t depthwise;
+    } g;
+    mt_gradient_out_t out;
+} half_t;
+
+static void conv_half(void *argument) {
+    half_t *half = argument;
+    mt_conv2d_backward_input(&half->g.conv, &half->out);
+}
+
+static void depthwise_half(void *argument) {
+    half_t *half = argument;
+    mt_depthwise_backward_input(&half->g.depthwise, &half->out);
+}
+
+// Both halves of a pass, and what they saw.
+static void run_halves(const mt_session_t *s, mt_half_t run, half_t *first, half_t *second, mt_gradient_out_t *out) {
+    first->out = second->out = *out;
+    s->split(s->split_context, run, first, second);
+    out->seen_bits = first->out.seen_bits | second->out.seen_bits;
+    out->over = first->out.over + second->out.over;
+    out->saturated = first->out.saturated + second->out.saturated;
+}
+
+typedef struct {
+    const mt_session_t *s;
+    mt_conv_gradient_t g; // of the whole
+} conv_halves_t;
+
+// mt_conv2d_backward_input in two halves.
+static void conv_halves(const void *context, mt_gradient_out_t *out) {
+    const conv_halves_t *h = context;
+    half_t first = {.g.conv = h->g}, second = {.g.conv = h->g};
+    first.g.conv.end = second.g.conv.first = (h->g.first + h->g.end) / 2;
+    second.g.conv.scratch = (uint8_t *)h->g.scratch + mt_second_scratch(mt_conv2d_backward_input_scratch(&h->g.conv->window));
+    run_halves(h->s, conv_half, &first, &second, out);
+}
+
+typedef struct {
+    const mt_session_t *s;
+    mt_depthwise_gradient_t g;
+} depthwise_halves_t;
+
+static void depthwise_halves(const void *context, mt_gradient_out_t *out) {
+    const depthwise_halves_t *h = context;
+    const mt_depthwise_t *d = h->g.depthwise;
+    half_t first = {.g.depthwise = h->g}, second = {.g.depthwise = h->g};
+    first.g.depthwise.end = second.g.depthwise.first = (h->g.first + h->g.end) / 2;
+    second.g.depthwise.scratch = (uint8_t *)h->g.scratch
+        + mt_second_scratch(mt_depthwise_backward_input_scratch(&d->window, mt_weights_are_mixed(&d->weights)));
+    run_halves(h->s, depthwise_half, &first, &second, out);
+}
+
 static void backward_conv2d(backward_t *b) {
     mt_conv_t conv = mt_operand_conv(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
         int extra = mt_fold_extra(mt_conv2d_backward_terms(&conv.window), b->s->gradient_bits);
-        mt_conv_gradient_t g = {&conv, b->q, b->scratch, extra};
-        run_input_gradient(b, 0, mt_conv2d_backward_input, &g, conv.channels.scale_exponent - extra);
+        int32_t pixels = conv.window.in_h * conv.window.in_w;
+        conv_halves_t h = {b->s, {&conv, b->q, b->scratch, extra, 0, pixels}};
+        bool split = b->s->split && pixels > 1;
+        run_input_gradient(b, 0, split ? conv_halves : mt_conv2d_backward_input, split ? (const void *)&h : &h.g, conv.channels.scale_exponent - extra);
     }
     mt_update_t u = make_update(b, conv.channels.largest_scale);
     if (b->plan->channels) {
@@ -150,8 +208,10 @@ static void backward_conv2d(backward_t *b) {
 static void backward_depthwise(backward_t *b) {
     mt_depthwise_t depthwise = mt_operand_depthwise(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
-        mt_depthwise_gradient_t g = {&depthwise, b->q, b->scratch};
-        run_input_gradient(b, 0, mt_depthwise_backward_input, &g, depthwise.channels.scale_exponent - 8);
+        int32_t channels = depthwise.window.in_c;
+        depthwise_halves_t h = {b->s, {&depthwise, b->q, b->scratch, 0, channels}};
+        bool split = b->s->split && channels > 1;
+        run_input_gradient(b, 0, split ? depthwise_halves : mt_depthwise_backward_input, split ? (const void *)&h : &h.g, depthwise.channels.scale_exponent - 8);
     }
     mt_update_t u = make_update(b, depthwise.channels.largest_scale);
     if (b->plan->channels) {

@@ -147,6 +147,7 @@ typedef struct {
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
     enum mt_stream_kind stream;
+    uint32_t cores; // 2: scratch for halves of an operator that run at the same time (mt_session_set_split); 0 or 1: for one at a time
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -218,6 +219,7 @@ typedef struct {
     uint32_t stream_ops; // the first operators, which run row by row
     uint32_t stream; // arena offset of the rows that are there
     uint32_t input_rows; // of the sample that the arena holds; 0: all
+    uint32_t cores; // as in the scheme, never 0
 } mt_plan_t;
 
 typedef struct { // of one operator, for reports
@@ -245,6 +247,10 @@ typedef void (*mt_tap_t)(void *context, uint32_t op, int kind, uint32_t channel,
 // Writes the sample's next row; called for all of them, in order, in every forward pass.
 typedef void (*mt_row_source_t)(void *context, int8_t *row, uint32_t bytes);
 
+// Calls half(first) and half(second), which write disjoint memory, at the same time or one after the other, and returns when both have.
+typedef void (*mt_half_t)(void *argument);
+typedef void (*mt_split_t)(void *context, mt_half_t half, void *first, void *second);
+
 typedef struct {
     const mt_model_t *model;
     uint8_t *block;
@@ -262,12 +268,14 @@ typedef struct {
     uint16_t stream_ops, input_rows;
     mt_row_source_t source;
     void *source_context;
+    mt_split_t split; // NULL: operators run whole
+    void *split_context;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     float weight_decay;
     int16_t lr_exponent;
     uint16_t momentum; // Q15
     uint16_t accumulate; // 1 or more
-    uint8_t loss, logits, gradient_bits;
+    uint8_t loss, logits, gradient_bits, cores;
     bool plain; // no momentum, decay, accumulation
     bool qas; // quantisation-aware scaling of the updates
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
@@ -294,6 +302,9 @@ int mt_session_set_optimizer(mt_session_t *s, const mt_optimizer_t *optimizer);
 int8_t *mt_session_input(mt_session_t *s);
 // Where the sample comes from if the plan has input_rows: instead of mt_session_input.
 void mt_session_set_source(mt_session_t *s, mt_row_source_t source, void *context);
+// From now on convolutions run in two halves: forward by rows of the output, input gradients by pixels; the same bytes. What runs row by row, in place, or
+// updates parameters stays whole. NULL: whole again. MT_ERR_VALUE where the plan has no memory for it (mt_scheme_t.cores).
+int mt_session_set_split(mt_session_t *s, mt_split_t split, void *context);
 // Runs the network. Afterwards mt_session_output holds the logits (int32 Q16, `logits` set) or the int8 output.
 void mt_session_forward(mt_session_t *s);
 const void *mt_session_output(const mt_session_t *s);

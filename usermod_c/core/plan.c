@@ -182,7 +182,11 @@ static int find_buffers(planner_t *p) {
 int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t work_size, mt_plan_t *plan, mt_error_t *error) {
     work_layout_t l = work_layout(m, scheme);
     uint8_t *base = work;
-    *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8};
+    *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8,
+        .cores = scheme->cores ? scheme->cores : 1};
+    if (plan->cores > 2) {
+        return mt_fail(error, MT_ERR_VALUE, -1, 2, plan->cores);
+    }
     planner_t p = {.m = m, .scheme = scheme, .plan = plan, .error = error};
     if (work_size < l.bytes) {
         return mt_fail(error, MT_ERR_MEMORY, -1, l.bytes, (uint32_t)work_size);

@@ -120,7 +120,7 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
         .model = model, .block = block, .total_bytes = info->total_bytes, .state_bytes = info->state_bytes, .run_count = n,
         .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input, .stream = plan->stream,
         .stream_ops = (uint16_t)plan->stream_ops, .input_rows = (uint16_t)plan->input_rows,
-        .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
+        .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .cores = (uint8_t)plan->cores, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
         .accumulate = 1, .plain = true, .qas = true,
     };
     s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));
@@ -148,6 +148,15 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
     }
     mt_session_refresh(s);
     *session = s;
+    return MT_OK;
+}
+
+int mt_session_set_split(mt_session_t *s, mt_split_t split, void *context) {
+    if (split && s->cores < 2) {
+        return MT_ERR_VALUE;
+    }
+    s->split = split;
+    s->split_context = context;
     return MT_OK;
 }
 

@@ -224,8 +224,8 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     if (MT_PLANES && mt_depthwise_packed_backward_input(g, kernel, out, g->scratch)) {
         return;
     }
-    for (int32_t from = 0; from < w->in_c; from += block) {
-        int32_t n = w->in_c - from < block ? w->in_c - from : block;
+    for (int32_t from = g->first; from < g->end; from += block) {
+        int32_t n = g->end - from < block ? g->end - from : block;
         for (int32_t j = 0, o = from * d->multiplier; j < n * d->multiplier; j++, o++) {
             multipliers[j] = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
         }

@@ -168,7 +168,7 @@ bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const 
     p.source_step = p.target_step = w->out_c;
     mt_planes_begin(&p, scratch, 0);
     backward_t b = {{out->out, store_slowly, mt_steps_stop, {0}}, out, 0, 0};
-    for (int32_t o = 0; o < w->out_c; o++) {
+    for (int32_t o = g->first; o < g->end; o++) {
         mt_planes_gather(&p, kernel + o, w->kernel_w, w->out_c);
         b.multiplier = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
         backward_steps(&b, (uint32_t)(w->kernel_h * w->kernel_w) << 14);
