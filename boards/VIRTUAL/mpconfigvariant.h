@@ -29,6 +29,10 @@
 size_t board_stdin_read(uint8_t *to, size_t n);
 #define MICROTRAIN_STDIN_READ board_stdin_read
 
+// A thread stands for a second core (mt_session_set_split).
+void board_split(void *context, void (*half)(void *), void *first, void *second);
+#define MICROTRAIN_SPLIT board_split
+
 // A file, mapped into memory, stands for the flash that holds ROMFS.
 #undef MICROPY_VFS_ROM_IOCTL
 #define MICROPY_VFS_ROM_IOCTL (1)

@@ -28,6 +28,8 @@ class Trainer:
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
     gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
+    cores: 2 runs convolutions on both cores at once, where the firmware can (the virtual board),
+    the rest on one; the same bytes, more RAM.
     optimizer: more keywords, those of microtrain.optimizer.Optimizer: momentum, weight_decay,
     accumulate, momentum_bits, qas. Without them it is plain SGD.
     What an earlier trainer of the model learned is kept, but its momentum is not. `steps` counts
@@ -38,13 +40,13 @@ class Trainer:
 
     def __init__(
         self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False,
-        gradient_bits=8, **optimizer
+        gradient_bits=8, cores=1, **optimizer
     ):  # fmt: skip
         self._optimizer = optimizer = Optimizer(**optimizer)
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
         self.wide, self.gradient_bits = bool(wide), gradient_bits
         self.plan = Plan(
-            model, scheme, loss, self.wide, gradient_bits, optimizer.momentum_bits
+            model, scheme, loss, self.wide, gradient_bits, optimizer.momentum_bits, cores
         )
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
         self.plan.info = self.plan.engine.info()  # an arena in pieces may need more

@@ -37,6 +37,17 @@ static mp_obj_t view(const session_obj_t *self, char typecode, size_t n, const v
     return MP_OBJ_FROM_PTR(o);
 }
 
+// Both cores for a plan that has memory for it.
+static void use_cores(const session_obj_t *self) {
+    if (self->session->cores > 1) {
+#ifdef MICROTRAIN_SPLIT
+        mt_session_set_split(self->session, MICROTRAIN_SPLIT, NULL);
+#else
+        mp_raise_ValueError(MP_ERROR_TEXT("cores 2: this firmware runs the engine on one core: use cores=1"));
+#endif
+    }
+}
+
 // Session(plan, seed=1, memory=None): the plan with its memory of info()["total_ram_bytes"]: from the heap, in one piece where it has
 // that, or `memory`: an 8-aligned buffer, or a tuple of them, the first for the trained state and the others for the arena.
 static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
@@ -66,6 +77,7 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
     self->augmented = false;
     self->loss_q16 = 0;
     self->samples = self->correct = 0;
+    use_cores(self);
     return MP_OBJ_FROM_PTR(self);
 }
 
