@@ -14,7 +14,7 @@
 typedef struct {
     int32_t columns, pixels, rows;
     int32_t *sums; // [pixels][columns]
-    int32_t *totals; // [pixels], of all factors
+    int32_t *totals, total; // [pixels], of all factors; of one pixel
     mt_term_t *terms; // [rows]
     int8_t *weights; // [rows][columns]
     int16_t *multipliers; // [rows]
@@ -35,14 +35,24 @@ static uint32_t backward_blocks(const mt_window_t *w, backward_blocks_t *b) {
     int32_t pixels = w->in_h * w->in_w, most = pixels > 1 ? MOST_COLUMNS : SUM_BYTES / 4, parts = (w->in_c + most - 1) / most;
     b->columns = (int32_t)mt_align((uint32_t)((w->in_c + parts - 1) / parts), 4);
     b->pixels = mt_min(SUM_BYTES / 4 / b->columns, pixels);
-    b->rows = mt_min((BLOCK_BYTES - 4 * b->pixels) / row_bytes(b->columns), w->out_c);
-    return (uint32_t)(4 * b->pixels * b->columns + (b->rows < w->out_c ? BLOCK_BYTES : 4 * b->pixels + b->rows * row_bytes(b->columns)));
+    b->rows = mt_min(BLOCK_BYTES / row_bytes(b->columns), w->out_c);
+    int32_t sums = 4 * b->pixels * b->columns, bytes = sums + (b->rows < w->out_c ? BLOCK_BYTES : b->rows * row_bytes(b->columns));
+    if (b->pixels > 1 && b->rows < w->out_c) { // the totals find room in it
+        b->rows = (BLOCK_BYTES - 4 * b->pixels) / row_bytes(b->columns);
+    } else if (b->pixels > 1) {
+        b->pixels = b->pixels * b->columns / (b->columns + 1);
+    }
+    return (uint32_t)bytes;
 }
 
-static void place_blocks(backward_blocks_t *b, void *scratch) {
+static void place_blocks(const mt_window_t *w, backward_blocks_t *b, void *scratch) {
     b->sums = scratch;
     b->totals = b->sums + b->pixels * b->columns;
     b->terms = (mt_term_t *)(b->totals + b->pixels);
+    if (w->in_h * w->in_w == 1) {
+        b->terms = (mt_term_t *)b->totals;
+        b->totals = &b->total;
+    }
     b->weights = (int8_t *)(b->terms + b->rows);
     b->multipliers = (int16_t *)(b->weights + b->rows * b->columns);
 }
@@ -222,7 +232,7 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     backward_blocks_t b;
     dense_blocks_t d;
     uint32_t bytes = backward_blocks(w, &b);
-    place_blocks(&b, g->scratch);
+    place_blocks(w, &b, g->scratch);
     int32_t pixels = w->in_h * w->in_w;
     bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
     if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) && dense_blocks(w, g->scratch, bytes, &d)) {
