@@ -39,7 +39,7 @@ class Link:
     def __init__(self, block, window):
         self.largest = _largest()
         self.block, self.window = block, window
-        self.codec = _microtrain.Link(sys.stdin, block)
+        self.codec = _microtrain.Link(sys.stdin.buffer, block)
         self.frame = bytearray(block + block // 254 + 16)
         self.view = memoryview(self.frame)
         self.slots = [memoryview(bytearray(block)) for _ in range(window)]

@@ -54,7 +54,11 @@ class FloatGraph:
 
 
 def run(graph: FloatGraph, x: FloatArray) -> dict[int, FloatArray]:
-    """All tensors (index → (N, h, w, c)) for a batch `x` of the input's shape."""
+    """All tensors (index → (N, h, w, c)) for a batch `x` of the input's shape.
+
+    Sums are float64, rounded to float32: the same on every processor, whose BLAS adds in an order
+    of its own. What is quantised with them is then the same everywhere too.
+    """
     values = {graph.input: np.asarray(x, np.float32).reshape(-1, *graph.shapes[graph.input])}
     for op in graph.ops:
         inputs = [values[i] for i in op.inputs]
@@ -92,16 +96,20 @@ def _run_op(op: FloatOp, inputs: list[FloatArray], out: Shape) -> FloatArray:
     n = len(x)
     if op.kind is Kind.LINEAR:
         assert op.weights is not None and op.bias is not None
-        return (x.reshape(n, -1) @ op.weights.T + op.bias).reshape(n, *out)
+        y = x.reshape(n, -1).astype(np.float64) @ op.weights.T.astype(np.float64)
+        return (y + op.bias).reshape(n, *out).astype(np.float32)
     if op.kind is Kind.CONV2D:
         assert op.weights is not None and op.bias is not None
         columns = _windows(op, x, out, 0.0).reshape(n * out[0] * out[1], -1)
         rows = op.weights.reshape(len(op.weights), -1)
-        return (columns @ rows.T).reshape(n, *out) + op.bias
+        y = columns.astype(np.float64) @ rows.T.astype(np.float64)
+        return (y.reshape(n, *out) + op.bias).astype(np.float32)
     if op.kind is Kind.DEPTHWISE_CONV2D:
         assert op.weights is not None and op.bias is not None
         spread = np.repeat(_windows(op, x, out, 0.0), op.channel_multiplier, axis=-1)
-        return np.einsum("nhwklc,klc->nhwc", spread, op.weights) + op.bias
+        weights = op.weights.astype(np.float64)
+        y = np.einsum("nhwklc,klc->nhwc", spread, weights, dtype=np.float64)
+        return (y + op.bias).astype(np.float32)
     if op.kind is Kind.ADD:
         return x + inputs[1]
     if op.kind is Kind.MAX_POOL:

@@ -125,7 +125,7 @@ static void check_scaled(int32_t n) {
         found[i] = 7;
         expected[i] = i < n ? factor * rows[i] - less : 7;
     }
-    mt_scale_row(found, factor, rows, less, n);
+    mt_scale_row(factor, less, rows, n, found);
     compare(found, expected, WIDTH + 4, "mt_scale_row\n");
 }
 

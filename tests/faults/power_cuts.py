@@ -43,7 +43,7 @@ def virtual(kind: str, saves: int, chip: str = "Flash") -> Cuts:
     """Every operation of `saves` saves cut in every way, on a chip in the virtual board's RAM:
     "Flash" has littlefs, "Disk" FAT on sectors that are written as a whole."""
     with VirtualBoard() as board, Device(board.port) as device:
-        _push_files(device)
+        push_files(device)
         for name in ("power.py", "cuts.py"):
             device.push(BOARD / name, f"/{name}")
         code = f"import cuts\ncuts.run({kind!r}, {saves}, cuts.{chip})"
@@ -53,10 +53,11 @@ def virtual(kind: str, saves: int, chip: str = "Flash") -> Cuts:
     return Cuts(kind, f"virtual board, {where}", saves, operations, cuts, losses)
 
 
-def _push_files(device: Device) -> None:
+def push_files(device: Device) -> None:
+    """The network and data that the scripts in board/ use."""
     with tempfile.TemporaryDirectory() as folder:
         tiny_net.write_all(Path(folder))
-        for name in ("tiny.mtm", "other.mtm", "train.mtd"):
+        for name in ("tiny.mtm", "other.mtm", "train.mtd", "val.mtd"):
             device.push(Path(folder) / name, f"/{name}")
 
 
@@ -65,7 +66,7 @@ def rp2040(cuts: int, seed: int = SEED) -> Cuts:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with EmulatedRP2040(folder) as board, Device(board.port) as device:
-            _push_files(device)
+            push_files(device)
         command = [
             "node", HERE / "power_cuts.mjs", LIBRARY, folder / FLASH_NAME,
             BOARD / "rp2040_record.py", BOARD / "rp2040_check.py", str(cuts), str(seed),

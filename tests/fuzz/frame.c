@@ -12,7 +12,7 @@ static void decode(const uint8_t *data, size_t size, uint8_t piece) {
     mt_frame_decoder_t d;
     mt_frame_decoder_init(&d, buf, CAPACITY + MT_FRAME_AROUND);
     for (size_t at = 0, n; at < size; at += n) {
-        size_t length = size - at < (size_t)piece + 1 ? size - at : (size_t)piece + 1;
+        size_t length = size - at < (size_t)piece + 8 ? size - at : (size_t)piece + 8;
         uint8_t *part = malloc(length); // its end is where the sanitizer looks
         memcpy(part, data + at, length);
         mt_frame_t frame;

@@ -25,7 +25,7 @@ import results  # noqa: E402
 from seeds import SEEDS  # noqa: E402
 
 BUILD = HERE.parents[1] / "build" / "fuzz"
-MOST_BYTES = 4096  # of an input
+MOST_BYTES = {"image": 3000, "checkpoint": 900, "frame": 700}  # of an input
 SANITIZERS = {"ASAN_OPTIONS": "quarantine_size_mb=16", "UBSAN_OPTIONS": "print_stacktrace=1"}
 
 
@@ -58,8 +58,8 @@ def run(target: str, seconds: int, *, seed: int = 0, program: Path | None = None
     before = set(findings.iterdir())
     result = subprocess.run(
         [program or BUILD / target, corpus(target), f"-max_total_time={seconds}", f"-seed={seed}",
-         f"-max_len={MOST_BYTES}", "-timeout=10", "-rss_limit_mb=2048", "-print_final_stats=1",
-         f"-artifact_prefix={findings}/"],
+         f"-max_len={MOST_BYTES[target]}", "-timeout=10", "-rss_limit_mb=2048",
+         "-print_final_stats=1", f"-artifact_prefix={findings}/"],
         capture_output=True, text=True, errors="replace", check=False,
         env=os.environ | SANITIZERS,
     )  # fmt: skip
@@ -76,7 +76,7 @@ def save(target: str) -> int:
     small.mkdir(parents=True, exist_ok=True)
     for old in small.iterdir():
         old.unlink()
-    command = [BUILD / target, "-merge=1", f"-max_len={MOST_BYTES}", small, corpus(target)]
+    command = [BUILD / target, "-merge=1", f"-max_len={MOST_BYTES[target]}", small, corpus(target)]
     subprocess.run(command, capture_output=True, check=True)
     with tarfile.open(HERE / f"{target}.tar.xz", "w:xz") as archive:
         for path in sorted(small.iterdir()):

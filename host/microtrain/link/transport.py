@@ -14,7 +14,7 @@ import serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
-from microtrain.errors import BoardReset, DeviceError, RemoteError
+from microtrain.errors import BoardReset, DeviceError, DeviceTimeout, RemoteError
 from microtrain.files import write_atomically
 from microtrain.link.buffered_serial import BufferedSerial
 from microtrain.link.line import Line
@@ -42,6 +42,8 @@ PTYS = "/dev/pts/"
 PTY_AWAY_S = 1.0
 # How long a board that trains may take to answer a host that comes back: some steps.
 ATTACH_S = 10.0
+# A line is settled when nothing has come for so long; looked at so many times.
+SETTLE_S, SETTLE_TIMES = 0.15, 100
 # How long to look for a link that a host has left open.
 END_LINK_S = 1.0
 # Resets of the board that one transfer outlives.
@@ -60,6 +62,9 @@ class Device:
 
     `board`: what the board says of itself once it is linked. `on_text` gets what code on the board
     prints meanwhile, `on_notice` what a person should know: that the port is lost and waited for.
+
+    Methods block, and belong to one thread at a time: several boards take a thread each, and
+    asyncio `await asyncio.to_thread(device.push, path, "/name")`.
 
     Every method raises DeviceTimeout if the board does not answer in time, RemoteError with the
     last line of the board's traceback if its code raised, and DeviceError for anything else.
@@ -289,7 +294,16 @@ class Device:
         """After BoardReset: have the board at its raw REPL's prompt. Raises DeviceError."""
         self._session = None
         self._serial.use(self._line.port)
+        self._settle()
         self._enter(False)
+
+    def _settle(self) -> None:
+        # What a board still answers to HELLO must not be taken for answers to what comes next.
+        with self._device_errors():
+            self._serial.write(b"\r\x03")
+            with contextlib.suppress(DeviceTimeout):
+                for _ in range(SETTLE_TIMES):
+                    self._serial.read_some(SETTLE_S)
 
     def push(self, local: Path, remote: str, progress: Progress | None = None) -> str:
         """Copy the file `local` to `remote` on the board; return its SHA-256 in hexadecimal.

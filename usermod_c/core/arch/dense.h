@@ -53,8 +53,8 @@ static inline int16_t mt_fold_one(int32_t q, int32_t multiplier, int shift) {
 static inline void mt_fold(const mt_fold_t *f, const void *q, bool wide) {
     const int32_t n = f->n;
     int32_t o = 0;
-#ifdef MT_FOLD_BYTES
-    o = wide ? 0 : mt_fold_bytes(f, q);
+#ifdef MT_FOLD_DENSE
+    o = wide ? 0 : mt_fold_dense(f, q);
 #endif
     for (; o < n; o++) {
         int16_t *to = f->factors + mt_factor_at(0, o, f->depth);

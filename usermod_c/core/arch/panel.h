@@ -48,7 +48,8 @@ enum { // where products go
     MT_PANEL_ACROSS, // are added to out[panel][pixel][row], pixels `pitch` bytes apart
 };
 
-// Weights [k][row] of four rows times panels of k values, a multiple of four; `skip` bytes from one's end to the next.
+// Weights of four rows times panels of k values, a multiple of four; `skip` bytes from one's end to the next. Weights lie 128 bytes from row to row,
+// or across [k][row].
 void mt_panel_block(const int8_t *weights, const int32_t *panels, int32_t k, int32_t *out, int32_t count, int32_t skip, int32_t kind, int32_t pitch);
 #endif
 #else

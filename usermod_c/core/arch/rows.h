@@ -50,7 +50,8 @@ static inline void mt_add_packed_columns(int32_t *acc, const int32_t *rows, cons
 }
 #endif
 
-// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it. Uses the terms up.
+// acc[i] += sum of factor * rows[offset + i], |factor| <= 32767. Rows lie `pitch` apart or a multiple of it. Uses the terms up:
+// of a factor only its lower 16 bits may be left.
 #if defined(__ARM_ARCH_6M__)
 void mt_add_words(int32_t *acc, const int8_t *rows, int32_t n, const mt_term_t *terms, int32_t count);
 #elif defined(__ARM_FEATURE_DSP)
@@ -95,9 +96,19 @@ static inline void mt_add_rows(int32_t *acc, const int8_t *rows, int32_t pitch, 
         acc[i + 3] = a3;
     }
 #endif
-    for (; terms < end && i < n; terms++) {
-        mt_axpy(acc + i, terms->factor, rows + terms->offset + i, n - i);
+#if MT_RV32
+    for (; i < n; i++) {
+        int32_t sum = acc[i];
+        for (const mt_term_t *t = terms; t < end; t++) {
+            sum += t->factor * rows[t->offset + i];
+        }
+        acc[i] = sum;
     }
+#else
+    for (; terms < end && i < n; terms++) {
+        mt_axpy(acc + i, (int16_t)terms->factor, rows + terms->offset + i, n - i);
+    }
+#endif
 }
 
 // The same in two steps, for whole words: a word of four weights, each 128 more than it is, times a factor is not taken apart but added to the first of
@@ -138,9 +149,9 @@ static inline void mt_settle_nested(int32_t *acc, int32_t n, int32_t total) {
 void mt_scale_words(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to); // n > 0, a multiple of 4; x word-aligned
 #endif
 #if defined(__ARM_FEATURE_DSP)
-void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, int32_t less, int32_t n);
+void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to);
 #else
-static inline void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, int32_t less, int32_t n) {
+static inline void mt_scale_row(int32_t factor, int32_t less, const int8_t *x, int32_t n, int32_t *to) {
     const int32_t *end = to + n;
 #if defined(__ARM_ARCH_6M__)
     if (!((uintptr_t)x & 3) && n >= 4) {
@@ -171,7 +182,7 @@ static inline void mt_scale_row(int32_t *to, int32_t factor, const int8_t *x, in
 #endif
 
 // Terms of n gradients, zeros left out, for rows `pitch` bytes apart: factors (gradient * multiplier + 2^(shift - 1)) >> shift, which are also added to
-// `total`. Returns the terms' end.
+// `total` where MT_NESTED needs it. Returns the terms' end.
 #if defined(__ARM_ARCH_6M__)
 mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t *multipliers, int32_t shift, int32_t pitch, mt_term_t *terms, int32_t *total);
 #else
@@ -184,7 +195,7 @@ static inline mt_term_t *mt_fold_bytes(const int8_t *q, int32_t n, const int16_t
         if (v) {
             terms->factor = (v * *multipliers + half) >> shift;
             terms->offset = offset;
-            sum += terms->factor;
+            sum += MT_NESTED ? terms->factor : 0;
             terms++;
         }
     }

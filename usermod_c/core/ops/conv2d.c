@@ -197,7 +197,12 @@ static void forward_rows(const mt_finish_t f, const rows_t *rows, const int8_t *
         int32_t acc[4] = {0};
         mt_dot4(x, rows->weights, k, acc);
         for (int32_t j = 0; j < rows->count; j++) {
-            finish_channel(&f, at + j, &rows->finish[j], &acc[j], 1);
+            const mt_finish_row_t *row = &rows->finish[j];
+            if (MT_PANELS) { // seldom here
+                finish_channel(&f, at + j, row, &acc[j], 1);
+            } else {
+                mt_finish(f, at + j, row->start + acc[j], mt_finish_mult(row), -row->shift);
+            }
         }
     }
 }

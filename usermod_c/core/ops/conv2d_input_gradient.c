@@ -235,7 +235,8 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     place_blocks(w, &b, g->scratch);
     int32_t pixels = w->in_h * w->in_w;
     bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
-    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) && dense_blocks(w, g->scratch, bytes, &d)) {
+    if (MT_ROWS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) &&
+        dense_blocks(w, g->scratch, bytes, &d)) {
         backward_dense(g, &d, out);
         return;
     }

@@ -153,7 +153,7 @@ static MT_HOT void pack_pixels(const int8_t *x, int32_t count, int32_t pitch, in
 }
 
 static MT_HOT void one_pixel(int32_t v, const int8_t *x, int32_t zero, int32_t n, int32_t *gradient) {
-    mt_scale_row(gradient, v, x, v * zero, n);
+    mt_scale_row(v, v * zero, x, n, gradient);
 }
 
 static MT_HOT void subtract(int32_t *from, int32_t less, int32_t n) {
@@ -213,7 +213,8 @@ static bool dense_blocks(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, v
         return false;
     }
     d->depth = dense_depth(w);
-    int32_t bytes = (int32_t)mt_conv2d_update_scratch(w, count), panel = 4 * MT_OUTER_WORDS * d->depth, row = 4 * count + d->depth * (int32_t)sizeof(mt_outer_t);
+    int32_t bytes = (int32_t)mt_conv2d_update_scratch(w, count), panel = 4 * MT_OUTER_WORDS * d->depth;
+    int32_t row = 4 * count + d->depth * (int32_t)sizeof(mt_outer_t);
     d->rows = mt_min((bytes - panel) / row & ~3, w->out_c);
     d->panel = scratch;
     d->gradient = (int32_t *)((int8_t *)scratch + panel);
@@ -221,7 +222,8 @@ static bool dense_blocks(const mt_conv_t *c, mt_gradient_t q, const int8_t *x, v
     return d->rows >= 4;
 }
 
-static MT_HOT __attribute__((noinline)) void dense_gradients(const mt_conv_t *c, const int8_t *q, const int8_t *x, const dense_blocks_t *d, int32_t o, int32_t rows) {
+static MT_HOT __attribute__((noinline)) void dense_gradients(const mt_conv_t *c, const int8_t *q, const int8_t *x, const dense_blocks_t *d, int32_t o,
+    int32_t rows) {
     const int32_t pixels = c->window.out_h * c->window.out_w, out_c = c->window.out_c, count = c->weights.count;
     int32_t *to = d->gradient;
     for (int32_t j = 0; j < rows; j += 4) {

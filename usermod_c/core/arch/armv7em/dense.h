@@ -74,8 +74,8 @@ static inline uint32_t mt_fold_two(const int8_t *q, uint32_t multipliers, int32_
 }
 
 // Factors of an even number of channels, which is returned.
-#define MT_FOLD_BYTES 1
-static inline int32_t mt_fold_bytes(const mt_fold_t *f, const int8_t *q) {
+#define MT_FOLD_DENSE 1
+static inline int32_t mt_fold_dense(const mt_fold_t *f, const int8_t *q) {
     const int32_t n = f->n & ~1, shift = f->shift, half = 1 << (shift - 1);
     const int8_t *a = q + f->at[0], *b = q + f->at[1], *c = q + f->at[2], *d = q + f->at[3];
     const uint32_t *multipliers = (const uint32_t *)(const void *)f->multipliers;

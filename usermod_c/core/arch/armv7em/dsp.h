@@ -61,4 +61,22 @@ static inline uint32_t *mt_store_pair(uint32_t *to, uint32_t a, uint32_t b) {
     return to;
 }
 
+// Four int8 results that lie `step` apart. Returns where the next one goes.
+static inline int8_t *mt_store_four(int8_t *to, int32_t step, int32_t a, int32_t b, int32_t c, int32_t d) {
+    __asm__ volatile (
+        "strb %1, [%0]\n"
+        "strb %2, [%0, %5]\n"
+        "strb %3, [%0, %5, lsl #1]\n"
+        "strb %4, [%0, %6]\n"
+        "add %0, %0, %5, lsl #2\n"
+        : "+&r" (to) : "r" (a), "r" (b), "r" (c), "r" (d), "r" (step), "r" (3 * step) : "memory");
+    return to;
+}
+
+// Returns where the next four are.
+static inline const int32_t *mt_load_four(const int32_t *from, int32_t *a, int32_t *b, int32_t *c, int32_t *d) {
+    __asm__ volatile ("ldrd %1, %2, [%0], #8\nldrd %3, %4, [%0], #8" : "+&r" (from), "=&r" (*a), "=&r" (*b), "=&r" (*c), "=&r" (*d) : : "memory");
+    return from;
+}
+
 #endif // MT_ARMV7EM_DSP_H

@@ -1,5 +1,6 @@
 // mt_finish_rows (../finish.h) with the upper half of a product: rounding is an addition to it and a shift, and the zero point is in what is added.
 #include "../finish.h"
+#include "../rv32/kernels.h"
 #include "../steps.h"
 
 #if MT_HIGH_PRODUCTS
@@ -12,13 +13,31 @@ static inline int32_t mt_top_add(int32_t a, int32_t b, int32_t sum) {
     return sum + (int32_t)((int64_t)a * b >> 32);
 }
 
+#if !MT_RV32
 static inline int32_t mt_rounded_top_add(int32_t a, int32_t b, int32_t sum) {
     int64_t product = (int64_t)a * b;
     return sum + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
 }
+#endif
 
 static inline int32_t mt_saturate8(int32_t a) {
     return mt_clamp(a, INT8_MIN, INT8_MAX);
+}
+
+static inline int8_t *mt_store_four(int8_t *to, int32_t step, int32_t a, int32_t b, int32_t c, int32_t d) {
+    to[0] = (int8_t)a;
+    to[step] = (int8_t)b;
+    to[2 * step] = (int8_t)c;
+    to[3 * step] = (int8_t)d;
+    return to + 4 * step;
+}
+
+static inline const int32_t *mt_load_four(const int32_t *from, int32_t *a, int32_t *b, int32_t *c, int32_t *d) {
+    *a = from[0];
+    *b = from[1];
+    *c = from[2];
+    *d = from[3];
+    return from + 4;
 }
 #endif
 
@@ -38,19 +57,27 @@ static inline int32_t rounded(const channel_t c, int32_t sum, const bool once) {
         return mt_top_add(acc, c.mult, c.add) >> c.shift;
     }
     // ties away from zero; an accumulator below zero whose first rounding gives 0 ends at 0 as well
-    return (mt_rounded_top_add(2 * acc, c.mult, c.add) + (acc >> 31)) >> c.shift;
+#if MT_RV32 // twice the multiplier, which is not negative, has 32 bits
+    int64_t product = (int64_t)acc * (int64_t)(2 * (uint32_t)c.mult);
+    int32_t top = c.add + (int32_t)(product >> 32) + (int32_t)((uint32_t)product >> 31);
+#else
+    int32_t top = mt_rounded_top_add(2 * acc, c.mult, c.add);
+#endif
+    return (top + (acc >> 31)) >> c.shift;
 }
 
 // One channel, clamped to int8 only.
 static inline void finish(const mt_finish_t *f, int8_t *y, const mt_finish_row_t *row, const int32_t *sums, int32_t n, const bool once) {
     const channel_t c = channel_of(f, row);
     const int32_t step = f->step;
-    for (const int32_t *end = sums + n; sums < end; sums += 4, y += 4 * step) {
-        int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
-        y[0] = (int8_t)mt_saturate8(rounded(c, s0, once));
-        y[step] = (int8_t)mt_saturate8(rounded(c, s1, once));
-        y[2 * step] = (int8_t)mt_saturate8(rounded(c, s2, once));
-        y[3 * step] = (int8_t)mt_saturate8(rounded(c, s3, once));
+    for (const int32_t *end = sums + n; sums < end;) {
+        int32_t s0, s1, s2, s3;
+        sums = mt_load_four(sums, &s0, &s1, &s2, &s3);
+        s0 = mt_saturate8(rounded(c, s0, once));
+        s1 = mt_saturate8(rounded(c, s1, once));
+        s2 = mt_saturate8(rounded(c, s2, once));
+        s3 = mt_saturate8(rounded(c, s3, once));
+        y = mt_store_four(y, step, s0, s1, s2, s3);
     }
 }
 

@@ -43,7 +43,8 @@ static inline void mt_outer_factors(const int8_t *q, int32_t pitch, int32_t n, i
     const uint32_t flip = 0x80808080, lanes = 0x00FF00FF, middle = 0x00800080;
     int32_t *to = (int32_t *)(void *)factors;
     for (int32_t k = 0; k < depth; k += 2, q += 2 * pitch, to += 4) {
-        uint32_t a = k < n ? *(const uint32_t *)(const void *)q ^ flip : flip, b = k + 1 < n ? *(const uint32_t *)(const void *)(q + pitch) ^ flip : flip;
+        uint32_t a = k < n ? *(const uint32_t *)(const void *)q ^ flip : flip;
+        uint32_t b = k + 1 < n ? *(const uint32_t *)(const void *)(q + pitch) ^ flip : flip;
         to[0] = (int32_t)((a & lanes) - middle);
         to[1] = (int32_t)((b & lanes) - middle);
         to[2] = (int32_t)((a >> 8 & lanes) - middle);
@@ -56,8 +57,8 @@ static inline void mt_outer_add(const mt_outer_t *factors, const int32_t *panel,
 }
 
 // Factors of all channels, whose number is returned.
-#define MT_FOLD_BYTES 1
-static inline int32_t mt_fold_bytes(const mt_fold_t *f, const int8_t *q) {
+#define MT_FOLD_DENSE 1
+static inline int32_t mt_fold_dense(const mt_fold_t *f, const int8_t *q) {
     const int32_t n = f->n, shift = f->shift, half = 1 << (shift - 1);
     const int8_t *a = q + f->at[0], *b = q + f->at[1], *c = q + f->at[2], *d = q + f->at[3];
     const int16_t *multipliers = f->multipliers;

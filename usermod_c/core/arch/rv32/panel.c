@@ -9,7 +9,7 @@
 #ifndef MT_HOT_SECTION
 #define MT_HOT_SECTION ".text.mt_panel_block"
 #endif
-#define CHUNK 128 // weights of a row put beside those of the others at once
+#define CHUNK 128 // weights of a row that are multiplied at once; the assembly below has it, too
 
 // a0 weights, a1 panels, a2 end of the weights, a3 half of a lane, t0-t3 words, t4 t5 weights, t6 a5 products; the sums of whole words in s0-s7, of
 // high lanes in s8-s11 a6 a7 ra a4.
@@ -23,21 +23,36 @@ __asm__(
     "    srai t6, t6, 16\n"
     "    add \\high, \\high, t6\n"
     ".endm\n"
-    ".macro mt_row at, whole0, high0, whole1, high1\n"
+    ".macro mt_row at, step, whole0, high0, whole1, high1\n"
     "    lb t4, \\at(a0)\n"
-    "    lb t5, \\at + 4(a0)\n"
+    "    lb t5, \\at + \\step(a0)\n"
     "    mt_lanes t0, t1, \\whole0, \\high0\n"
     "    mt_lanes t2, t3, \\whole1, \\high1\n"
     ".endm\n"
-    ".macro mt_two_values at\n"
-    "    lw t0, 2 * \\at(a1)\n"
-    "    lw t1, 2 * \\at + 4(a1)\n"
-    "    lw t2, 2 * \\at + 8(a1)\n"
-    "    lw t3, 2 * \\at + 12(a1)\n"
-    "    mt_row \\at + 0, s0, s8, s1, s9\n"
-    "    mt_row \\at + 1, s2, s10, s3, s11\n"
-    "    mt_row \\at + 2, s4, a6, s5, a7\n"
-    "    mt_row \\at + 3, s6, ra, s7, a4\n"
+    ".macro mt_two_values at, step, row\n" // bytes from value to value of weights, from row to row
+    "    lw t0, 8 * \\at(a1)\n"
+    "    lw t1, 8 * \\at + 4(a1)\n"
+    "    lw t2, 8 * \\at + 8(a1)\n"
+    "    lw t3, 8 * \\at + 12(a1)\n"
+    "    mt_row \\at * \\step, \\step, s0, s8, s1, s9\n"
+    "    mt_row \\at * \\step + \\row, \\step, s2, s10, s3, s11\n"
+    "    mt_row \\at * \\step + 2 * \\row, \\step, s4, a6, s5, a7\n"
+    "    mt_row \\at * \\step + 3 * \\row, \\step, s6, ra, s7, a4\n"
+    ".endm\n"
+    ".macro mt_all_values step, row\n"
+    "    sub t0, a2, a0\n"
+    "    andi t0, t0, 4 * \\step\n"
+    "    beqz t0, 21f\n"
+    "    addi a0, a0, -4 * \\step\n" // an odd number of fours: the loop's second half first
+    "    addi a1, a1, -32\n"
+    "    j 22f\n"
+    "21: mt_two_values 0, \\step, \\row\n"
+    "    mt_two_values 2, \\step, \\row\n"
+    "22: mt_two_values 4, \\step, \\row\n"
+    "    mt_two_values 6, \\step, \\row\n"
+    "    addi a0, a0, 8 * \\step\n"
+    "    addi a1, a1, 64\n"
+    "    bne a0, a2, 21b\n"
     ".endm\n"
     ".macro mt_load low, high, whole, lane\n" // sums that are there
     "    lw \\lane, \\high\n"
@@ -110,8 +125,9 @@ __asm__(
     "    sw a4, 68(sp)\n" // panels left
     "    sw a5, 72(sp)\n" // skip
     "    sw a6, 76(sp)\n" // kind
+    "    blez a6, 4f\n"
     "    slli a2, a2, 2\n"
-    "    add a2, a2, a0\n"
+    "4:  add a2, a2, a0\n"
     "0:  lw a0, 76(sp)\n"
     "    bnez a0, 3f\n"
     "    li s0, 0\n"
@@ -132,21 +148,7 @@ __asm__(
     "    li a4, 0\n"
     "1:  lw a0, 56(sp)\n"
     "    li a3, 0x8000\n"
-    "    sub t0, a2, a0\n"
-    "    andi t0, t0, 16\n"
-    "    beqz t0, 2f\n"
-    "    addi a0, a0, -16\n" // an odd number of fours: the loop's second half first
-    "    addi a1, a1, -32\n"
-    "    j 4f\n"
-    "2:  mt_two_values 0\n"
-    "    mt_two_values 8\n"
-    "4:  mt_two_values 16\n"
-    "    mt_two_values 24\n"
-    "    addi a0, a0, 32\n"
-    "    addi a1, a1, 64\n"
-    "    bne a0, a2, 2b\n"
-    "    lw t0, 76(sp)\n"
-    "    bgtz t0, 7f\n"
+    "    mt_all_values 1, 128\n"
     "    mt_along mt_store\n"
     "6:  lw t0, 52(sp)\n"
     "    lw t1, 60(sp)\n"
@@ -176,42 +178,48 @@ __asm__(
     "3:  bgtz a0, 8f\n"
     "    mt_along mt_load\n"
     "    j 1b\n"
-    "7:  mt_across mt_store\n"
-    "    j 6b\n"
     "8:  mt_across mt_load\n"
-    "    j 1b\n"
+    "    lw a0, 56(sp)\n"
+    "    li a3, 0x8000\n"
+    "    mt_all_values 4, 1\n"
+    "    mt_across mt_store\n"
+    "    j 6b\n"
     ".size mt_panel_block, . - mt_panel_block\n"
     ".purgem mt_lanes\n"
     ".purgem mt_row\n"
     ".purgem mt_two_values\n"
+    ".purgem mt_all_values\n"
     ".purgem mt_load\n"
     ".purgem mt_store\n"
     ".purgem mt_along\n"
     ".purgem mt_across\n"
     ".text\n");
 
-// Four rows `pitch` apart, whole words, to [k][row].
-static void interleave(const int8_t *rows, int32_t pitch, int32_t k, uint32_t *to) {
-    const uint32_t even = 0x00FF00FF;
-    for (int32_t i = 0; i < k; i += 4, to += 4) {
-        const int8_t *at = rows + i;
-        uint32_t a = *(const uint32_t *)at, b = *(const uint32_t *)(at + pitch);
-        uint32_t c = *(const uint32_t *)(at + 2 * pitch), d = *(const uint32_t *)(at + 3 * pitch);
-        uint32_t ab0 = (a & even) | (b & even) << 8, ab1 = (a >> 8 & even) | (b & ~even);
-        uint32_t cd0 = (c & even) | (d & even) << 8, cd1 = (c >> 8 & even) | (d & ~even);
-        to[0] = (ab0 & 0xFFFF) | cd0 << 16;
-        to[1] = (ab1 & 0xFFFF) | cd1 << 16;
-        to[2] = ab0 >> 16 | (cd0 & 0xFFFF0000);
-        to[3] = ab1 >> 16 | (cd1 & 0xFFFF0000);
+// Words of a row to CHUNK bytes; loops, not memcpy, which takes longer.
+static void copy_row(const int8_t *row, int32_t k, uint32_t *to) {
+    const uint32_t *from = (const uint32_t *)(const void *)row, *end = from + k / 4;
+    for (; from + 4 <= end; from += 4, to += 4) {
+        uint32_t a = from[0], b = from[1], c = from[2], d = from[3];
+        to[0] = a;
+        to[1] = b;
+        to[2] = c;
+        to[3] = d;
+        __asm__ volatile ("");
+    }
+    while (from < end) {
+        *to++ = *from++;
+        __asm__ volatile ("");
     }
 }
 
 MT_HOT void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out) {
-    uint32_t beside[CHUNK];
+    uint32_t rows[CHUNK];
     for (int32_t from = 0; from < k; from += CHUNK) {
         int32_t values = k - from < CHUNK ? k - from : CHUNK;
-        interleave(weights + from, k, values, beside);
-        mt_panel_block((const int8_t *)beside, panels + 2 * from, values, out, count, 8 * (k - values), from ? MT_PANEL_ADD : MT_PANEL_FIRST, 16 * count);
+        for (int32_t row = 0; row < 4; row++) {
+            copy_row(weights + row * k + from, values, rows + row * (CHUNK / 4));
+        }
+        mt_panel_block((const int8_t *)rows, panels + 2 * from, values, out, count, 8 * (k - values), from ? MT_PANEL_ADD : MT_PANEL_FIRST, 16 * count);
     }
 }
 
