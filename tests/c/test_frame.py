@@ -105,6 +105,14 @@ def test_lengths_where_runs_end(length: int, byte: int) -> None:
         assert small.feed(frame.encode()) == [] and small.c.damaged == 1
 
 
+@pytest.mark.parametrize("byte", range(1, 17))
+def test_ends_of_frames_where_a_run_is_full(byte: int) -> None:
+    # A run of 254 bytes that is the frame's last one is not followed by an empty one.
+    for n in range(244, 254):
+        frame = Frame(byte, bytes([byte]) * n, byte, 257 * byte, 257 * byte)
+        assert encode(frame) == frame.encode()
+
+
 @given(st.lists(FRAMES, max_size=4), st.lists(st.binary(max_size=40), max_size=4), st.data())
 def test_frames_among_anything(
     frames: list[Frame], noise: list[bytes], data: st.DataObject

@@ -16,7 +16,7 @@ from esp_idf_defs.partitions import PartitionTable
 USERMOD = ROOT / "usermod_c"
 SOURCES = sorted(
     str(path.relative_to(USERMOD))
-    for pattern in ("core/*.c", "core/ops/*.c", "core/arch/*/*.c", "bind/*.c")
+    for pattern in ("core/*.c", "core/ops/*.c", "core/arch/*/*.c", "link/*.c", "bind/*.c")
     for path in USERMOD.glob(pattern)
 )
 TABLE_OFFSET = 0x8000

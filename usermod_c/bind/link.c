@@ -8,8 +8,10 @@
 #include "py/runtime.h"
 #include "py/stream.h"
 
-#ifndef MICROPY_ENABLE_DYNRUNTIME
-#include "py/mphal.h"
+#if MICROTRAIN_STDIN_RINGBUF
+#include "py/ringbuf.h"
+
+extern ringbuf_t stdin_ringbuf; // of the port's mphalport.c
 #endif
 
 // Bytes taken from standard input at a time.

@@ -10,15 +10,20 @@ typedef struct {
     uint8_t *out, *code; // next byte; where the length of the run that is being written goes
 } writer_t;
 
+static void end_run(writer_t *w) {
+    *w->code = (uint8_t)(w->out - w->code);
+    w->code = w->out++;
+}
+
 static void put(writer_t *w, const uint8_t *data, size_t n) {
     for (size_t i = 0; i < n; i++) {
+        if (w->out - w->code == 255) { // full, and not the last
+            end_run(w);
+        }
         if (data[i]) {
             *w->out++ = data[i];
-        }
-        size_t length = (size_t)(w->out - w->code);
-        if (!data[i] || length == 255) {
-            *w->code = (uint8_t)length;
-            w->code = w->out++;
+        } else {
+            end_run(w);
         }
     }
 }

@@ -78,6 +78,19 @@ class Board:
         return cls(**{name: given[name] for name in cls.__dataclass_fields__})
 
 
+def _for_a_prompt(kind: Kind, text: str) -> bytes:
+    """A frame that may reach a board at its prompt, for which it must mean nothing."""
+    for nonce in range(1 << 10):
+        frame = Frame(kind, f"{text} {nonce}".encode()).encode()
+        if not PROMPT_BYTES & set(frame):
+            return frame
+    raise AssertionError("no nonce")
+
+
+PING = _for_a_prompt(Kind.ACK, "?")
+BYE = _for_a_prompt(Kind.BYE, "bye")
+
+
 class Session:
     """Messages to and from a board, over a line that may be lost and come back.
 
@@ -167,12 +180,7 @@ class Session:
         return board
 
     def _hello(self) -> bytes:
-        for nonce in range(1 << 16):
-            text = f"microtrain {PROTOCOL} {PROTOCOL} {self._id} {nonce}"
-            frame = Frame(Kind.HELLO, text.encode()).encode()
-            if not PROMPT_BYTES & set(frame):
-                return frame
-        raise AssertionError("no nonce")
+        return _for_a_prompt(Kind.HELLO, f"microtrain {PROTOCOL} {PROTOCOL} {self._id}")
 
     def _exchange(self, timeout: float) -> bytes:
         try:
@@ -184,7 +192,7 @@ class Session:
     def _return(self) -> None:
         """The port was lost: open it again."""
         ended = bool(self._ending and self._ending())
-        if not ended:
+        if not ended and self._away:
             self._on_notice(f"{self.name} was lost: waiting {self._away:g} s for it to come back")
         try:
             self.line.reopen(0 if ended else self._away)
@@ -204,7 +212,7 @@ class Session:
             self.line.write(frame.encode())
             self._sent = now
         if now - self._sent > PING_S and not self.line.unsent:
-            self.line.write(Frame(Kind.ACK).encode())
+            self.line.write(PING)
             self._sent = now
         until = self._window.next_timeout(now)
         wait = min(timeout, PING_S, PING_S if until is None else until)
@@ -343,14 +351,17 @@ class Session:
 
     # ---- leaving ----
 
-    def leave(self) -> None:
-        """Say BYE; a run that is under way goes on. Never raises DeviceError."""
-        bye = Frame(Kind.BYE).encode()
+    def leave(self, *, to_prompt: bool = True) -> None:
+        """Say BYE; a run that is under way goes on. to_prompt: wait until the board is at its raw
+        REPL's prompt, which is the end of its answer to what started the link. Never raises
+        DeviceError."""
         deadline, again = time.monotonic() + BYE_S, 0.0
         try:
-            while not self._left and (now := time.monotonic()) < deadline:
-                if now >= again:
-                    self.line.write(bye)
+            while (now := time.monotonic()) < deadline:
+                if self._left and (not to_prompt or self.tail.endswith(PROMPTS[1])):
+                    return
+                if now >= again and not self._left:
+                    self.line.write(BYE)
                     again = now + HELLO_S
                 self._receive(self.line.exchange(HELLO_S))
         except OSError:

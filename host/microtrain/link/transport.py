@@ -37,11 +37,11 @@ LINE_MAX = 1 << 20
 # bytes), and everywhere else; messages under way.
 SERIAL_BLOCK = 192
 BLOCK, WINDOW = 8192, 32
-# A pty that is gone does not come back under its name.
+# A pty that is gone does not come back: what then has its name is another one.
 PTYS = "/dev/pts/"
-PTY_AWAY_S = 1.0
 # How long a board that trains may take to answer a host that comes back: some steps.
 ATTACH_S = 10.0
+SERVE = "from microtrain import link\nlink.serve()"
 # A line is settled when nothing has come for so long; looked at so many times.
 SETTLE_S, SETTLE_TIMES = 0.15, 100
 # How long to look for a link that a host has left open.
@@ -115,6 +115,7 @@ class Device:
                 except TransportError:
                     pass
             self._end_link()
+            self._settle()
         raise DeviceError(
             f"{self.port}: no answer from MicroPython in {sum(ENTER_TIMEOUTS_S):g} s: is this the "
             "board's port, and is MicroPython on the board?"
@@ -193,7 +194,14 @@ class Device:
         """The session with the board's microtrain.link, which is started if need be; the next
         exec(), eval() or reset() ends it. Raises DeviceError, RemoteError."""
         if self._session is None:
-            self._start("from microtrain import link\nlink.serve()")
+            try:
+                self._start(SERVE)
+            except DeviceError:
+                # What the board still answered to something before, as to a reset, was taken for
+                # its answer.
+                self._settle()
+                self._enter(False)
+                self._start(SERVE)
             self._session = session = self._new_session()
             try:
                 self.board = session.join()
@@ -218,7 +226,7 @@ class Device:
     def detach(self) -> None:
         """Close the port and leave the board to what it runs."""
         if self._session is not None:
-            self._session.leave()
+            self._session.leave(to_prompt=False)
             self._session = None
         self._line.port.close()
         self._serial.use(self._line.port)
@@ -232,7 +240,7 @@ class Device:
         return Session(
             self.port, self._line, on_text=self._print, block=block, window=window,
             ending=self._ending, on_notice=self._notice,
-            away=PTY_AWAY_S if self.port.startswith(PTYS) else AWAY_S,
+            away=0 if self.port.startswith(PTYS) else AWAY_S,
         )  # fmt: skip
 
     @property
@@ -244,8 +252,8 @@ class Device:
             self.on_notice(text)
 
     def _open(self) -> serial.Serial:
-        if self._is_pty and not Path(self.port).exists():
-            raise OSError(f"{self.port} is not there")
+        if self.port.startswith(PTYS):
+            raise OSError(f"{self.port} is gone")
         return serial.serial_for_url(
             self.port, self._baudrate, timeout=READ_SLICE_S, exclusive=True
         )

@@ -23,7 +23,6 @@ class _Sent:
     channel: int
     payload: bytes
     transmission: int = 0
-    at: float = 0.0
 
 
 def _newer(a: int, b: int) -> bool:
@@ -69,10 +68,6 @@ class Window:
         """Messages whose arrival is not known."""
         return len(self._waiting) + len(self._flight)
 
-    def acknowledge(self) -> None:
-        """Have an ACK sent at once."""
-        self._urgent = True
-
     def again(self) -> None:
         """The line was lost and is back: whatever was under way goes again."""
         self._resend = deque(range(len(self._flight)))
@@ -109,7 +104,6 @@ class Window:
     def _transmit(self, index: int, now: float) -> Frame:
         sent = self._flight[index]
         self._transmission = sent.transmission = (self._transmission + 1) % SPAN
-        sent.at = now
         self.transmissions += 1
         if self._timed is None:
             self._timed = sent.transmission, now
