@@ -139,8 +139,8 @@ SPLIT = C.CFUNCTYPE(None, C.c_void_p, HALF, C.c_void_p, C.c_void_p)
 class CSession(C.Structure):
     _fields_ = [
         ("model", C.c_void_p), ("block", C.c_void_p), ("ops", C.POINTER(OpPlan)),
-        ("lists", C.c_void_p), ("exponents", C.POINTER(C.c_int16)), ("state", C.c_void_p),
-        ("derived", C.c_void_p), ("arenas", C.c_void_p * REGIONS),
+        ("lists", C.c_void_p), ("exponents", C.POINTER(C.c_int16)), ("stack", C.c_void_p),
+        ("state", C.c_void_p), ("derived", C.c_void_p), ("arenas", C.c_void_p * REGIONS),
         ("region_start", C.c_uint32 * REGIONS), ("rng", C.POINTER(C.c_uint32)),
         ("shifts", C.c_void_p), ("tap", TAP), ("tap_context", C.c_void_p),
         ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
@@ -151,8 +151,8 @@ class CSession(C.Structure):
         ("lr_mantissa", C.c_int32),
         ("weight_decay", C.c_float), ("lr_exponent", C.c_int16), ("momentum", C.c_uint16),
         ("accumulate", C.c_uint16), ("loss", C.c_uint8), ("logits", C.c_uint8),
-        ("gradient_bits", C.c_uint8), ("cores", C.c_uint8), ("plain", C.c_bool),
-        ("qas", C.c_bool), ("exact_shifts", C.c_bool),
+        ("gradient_bits", C.c_uint8), ("plain", C.c_bool), ("qas", C.c_bool),
+        ("exact_shifts", C.c_bool),
     ]  # fmt: skip
 
 

@@ -1,12 +1,11 @@
 // The second core: a thread that runs half of an operator and ends. It takes no signals, which the interpreter's thread handles.
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 
-#include "py/mpconfig.h"
+#include "../../usermod_c/bind/cores.h"
 
 typedef struct {
-    void (*half)(void *);
+    mt_half_t half;
     void *argument;
 } job_t;
 
@@ -16,8 +15,14 @@ static void *run(void *argument) {
     return NULL;
 }
 
-void board_split(void *context, void (*half)(void *), void *first, void *second) {
-    (void)context;
+void board_claim_core(void) {
+}
+
+void board_rest_core(void) {
+}
+
+void board_split(void *stack, mt_half_t half, void *first, void *second) {
+    (void)stack; // the system gives a thread its own
     job_t job = {half, second};
     sigset_t all, before;
     pthread_t thread;

@@ -29,9 +29,8 @@
 size_t board_stdin_read(uint8_t *to, size_t n);
 #define MICROTRAIN_STDIN_READ board_stdin_read
 
-// A thread stands for a second core (mt_session_set_split).
-void board_split(void *context, void (*half)(void *), void *first, void *second);
-#define MICROTRAIN_SPLIT board_split
+// A thread stands for a second core (cores.c).
+#define MICROTRAIN_SECOND_CORE (1)
 
 // A file, mapped into memory, stands for the flash that holds ROMFS.
 #undef MICROPY_VFS_ROM_IOCTL

@@ -1,6 +1,8 @@
 // How a sample reaches the engine: from a buffer, or from a stream that stands at it; whole, or row by row where the plan wants it so.
 #include "modmicrotrain.h"
 
+#include "cores.h"
+
 #include <string.h>
 
 #include "py/runtime.h"
@@ -82,5 +84,6 @@ void microtrain_forward(mt_session_t *session, mp_obj_t x, const mt_augmentation
         }
     }
     mt_session_forward(session);
+    microtrain_rest_cores(session);
     mt_session_set_source(session, NULL, NULL); // `sample` ends here
 }

@@ -15,6 +15,7 @@
 #define MT_NO_TENSOR 0xFFFFu
 #define MT_ALIGN 8 // bytes, of every buffer in the block
 #define MT_REGIONS 4 // most pieces that an arena may consist of
+#define MT_STACK_BYTES 1024 // of a second core, where the plan has one
 #define MT_SESSION_BYTES 256 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
 
 enum mt_code {
@@ -147,7 +148,7 @@ typedef struct {
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
     enum mt_stream_kind stream;
-    uint32_t cores; // 2: scratch for halves of an operator that run at the same time (mt_session_set_split); 0 or 1: for one at a time
+    uint32_t cores; // 2: a stack, and scratch for halves of an operator that run at the same time (mt_session_set_split); 0 or 1: one at a time
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -190,7 +191,7 @@ typedef struct {
     uint32_t arena_lower_bound; // largest sum of bytes live at once
     uint32_t state_bytes; // what a checkpoint holds: trained tensors, random state, shift states
     uint32_t derived_bytes;
-    uint32_t table_bytes; // session header, operator plans, channel lists, exponents
+    uint32_t table_bytes; // session header, operator plans, channel lists, exponents, the second core's stack
     uint32_t total_bytes; // sum of the above: the block mt_session_init needs (without the arena, where that has regions)
     uint32_t trainable_bytes; // int8 weights and int32 biases in the state
     uint32_t optimizer_bytes; // of the state: velocities
@@ -257,6 +258,7 @@ typedef struct {
     mt_op_plan_t *ops;
     uint16_t *lists;
     int16_t *exponents; // of the gradient of each tensor
+    uint8_t *stack; // MT_STACK_BYTES for the second core; NULL where the plan has one
     uint8_t *state, *derived;
     uint8_t *arena[MT_REGIONS]; // arena offset region_start[k] is the first byte of arena[k]
     uint32_t region_start[MT_REGIONS]; // MT_NONE where there is no region
@@ -275,7 +277,7 @@ typedef struct {
     int16_t lr_exponent;
     uint16_t momentum; // Q15
     uint16_t accumulate; // 1 or more
-    uint8_t loss, logits, gradient_bits, cores;
+    uint8_t loss, logits, gradient_bits;
     bool plain; // no momentum, decay, accumulation
     bool qas; // quantisation-aware scaling of the updates
     bool exact_shifts; // redo every pass with the shift it needs (tests, diagnosis)
@@ -305,6 +307,8 @@ void mt_session_set_source(mt_session_t *s, mt_row_source_t source, void *contex
 // From now on convolutions run in two halves: forward by rows of the output, input gradients by pixels; the same bytes. What runs row by row, in place, or
 // updates parameters stays whole. NULL: whole again. MT_ERR_VALUE where the plan has no memory for it (mt_scheme_t.cores).
 int mt_session_set_split(mt_session_t *s, mt_split_t split, void *context);
+// Whether halves that ran on `stack` have left its last bytes alone; true where there is none.
+bool mt_session_stack_is_intact(const mt_session_t *s);
 // Runs the network. Afterwards mt_session_output holds the logits (int32 Q16, `logits` set) or the int8 output.
 void mt_session_forward(mt_session_t *s);
 const void *mt_session_output(const mt_session_t *s);

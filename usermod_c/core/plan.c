@@ -90,7 +90,8 @@ static void lay_out_state(planner_t *p) {
         info->backward_macs += layer.backward_macs;
     }
     info->table_bytes = MT_SESSION_BYTES + mt_align(p->n * (uint32_t)sizeof(mt_op_plan_t), MT_ALIGN)
-        + mt_align(p->plan->list_count * 2, MT_ALIGN) + mt_align((uint32_t)p->m->tensor_count * 2, MT_ALIGN);
+        + mt_align(p->plan->list_count * 2, MT_ALIGN) + mt_align((uint32_t)p->m->tensor_count * 2, MT_ALIGN)
+        + (p->plan->cores > 1 ? MT_STACK_BYTES : 0);
     info->state_bytes = mt_align(info->state_bytes, MT_ALIGN);
     info->derived_bytes = mt_align(info->derived_bytes, MT_ALIGN);
     info->total_bytes = info->table_bytes + info->state_bytes + info->derived_bytes + info->arena_bytes;

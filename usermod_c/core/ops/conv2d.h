@@ -66,13 +66,11 @@ static inline bool mt_is_pointwise(const mt_window_t *w) {
 void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, void *scratch);
 uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed);
 
-// One pass of the input gradient of pixels [first, end): q [out_h][out_w][out_c] times the weights, exponent + scale_exponent - fold_extra.
+// One pass of the input gradient: q [out_h][out_w][out_c] times the weights, exponent + scale_exponent - fold_extra.
 typedef struct {
     const mt_conv_t *conv;
     mt_gradient_t q;
-    void *scratch;
     int fold_extra;
-    int32_t first, end;
 } mt_conv_gradient_t;
 void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out);
 uint32_t mt_conv2d_backward_input_scratch(const mt_window_t *w);

@@ -218,14 +218,14 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_depthwise_gradient_t *g = context;
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
-    int32_t block = gradient_block(w), *sums = g->scratch, *acc = sums + block * d->multiplier;
+    int32_t block = gradient_block(w), *sums = out->scratch, *acc = sums + block * d->multiplier;
     int16_t *multipliers = (int16_t *)(acc + block);
-    const int8_t *kernel = whole_kernel(d, (int8_t *)g->scratch + mt_depthwise_backward_input_scratch(w, false));
-    if (MT_PLANES && mt_depthwise_packed_backward_input(g, kernel, out, g->scratch)) {
+    const int8_t *kernel = whole_kernel(d, (int8_t *)out->scratch + mt_depthwise_backward_input_scratch(w, false));
+    if (MT_PLANES && mt_depthwise_packed_backward_input(g, kernel, out)) {
         return;
     }
-    for (int32_t from = g->first; from < g->end; from += block) {
-        int32_t n = g->end - from < block ? g->end - from : block;
+    for (int32_t from = out->first; from < out->end; from += block) {
+        int32_t n = out->end - from < block ? out->end - from : block;
         for (int32_t j = 0, o = from * d->multiplier; j < n * d->multiplier; j++, o++) {
             multipliers[j] = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
         }

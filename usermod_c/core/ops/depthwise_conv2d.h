@@ -21,8 +21,6 @@ bool mt_depthwise_may_overwrite(const mt_window_t *w);
 typedef struct {
     const mt_depthwise_t *depthwise;
     mt_gradient_t q;
-    void *scratch;
-    int32_t first, end; // input channels
 } mt_depthwise_gradient_t;
 // The accumulators' exponent is that of q + scale_exponent - 8.
 void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out);
