@@ -28,14 +28,15 @@ class Trainer:
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
     gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
-    cores: 2 runs convolutions on both cores at once, where the firmware can (the virtual board),
-    the rest on one; the same bytes, more RAM.
+    cores: 2 runs halves of convolutions on both cores of an RP2040 or RP2350 (or in two threads of
+    the virtual board): the same bytes in less time, for more RAM. While `_thread` has the other
+    core a new trainer is refused, and one that is there goes on alone.
     optimizer: more keywords, those of microtrain.optimizer.Optimizer: momentum, weight_decay,
     accumulate, momentum_bits, qas. Without them it is plain SGD.
     What an earlier trainer of the model learned is kept, but its momentum is not. `steps` counts
     samples, `epoch` epochs that were completed.
     Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
-    does not fit.
+    does not fit, RuntimeError where the second core cannot be had.
     """
 
     def __init__(

@@ -15,7 +15,7 @@
 #define MT_NO_TENSOR 0xFFFFu
 #define MT_ALIGN 8 // bytes, of every buffer in the block
 #define MT_REGIONS 4 // most pieces that an arena may consist of
-#define MT_STACK_BYTES 1024 // of a second core, where the plan has one
+#define MT_STACK_BYTES 2048 // of a second core, where the plan has one
 #define MT_SESSION_BYTES 256 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
 
 enum mt_code {
