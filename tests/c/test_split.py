@@ -52,7 +52,10 @@ def trained(session: E.Session, samples: np.ndarray) -> list[bytes]:
     return found
 
 
-def check(graph: Graph, layers: dict[int, E.Layer], samples: np.ndarray, bits: int = 8) -> int:
+def check(
+    graph: Graph, layers: dict[int, E.Layer], samples: np.ndarray, bits: int = 8,
+    stream: int = E.STREAM_NONE,
+) -> int:  # fmt: skip
     """Returns how often an operator ran in halves."""
     model, calls = E.Model(image.to_bytes(graph)), 0
 
@@ -67,7 +70,9 @@ def check(graph: Graph, layers: dict[int, E.Layer], samples: np.ndarray, bits: i
     plan = E.Plan(model, layers, E.CROSS_ENTROPY, gradient_bits=bits)
     expected = trained(E.Session(plan, seed=SEED, lr=LR), samples)
     for split in SPLITS:
-        plan = E.Plan(model, layers, E.CROSS_ENTROPY, gradient_bits=bits, cores=2)
+        plan = E.Plan(
+            model, layers, E.CROSS_ENTROPY, gradient_bits=bits, stream=stream, cores=2
+        )
         session = E.Session(plan, seed=SEED, lr=LR)
         session.set_split(counted(split))
         assert trained(session, samples) == expected, split.__name__
@@ -101,6 +106,29 @@ def test_large_convolutions(activation: Activation) -> None:
     layers = {0: E.Layer(True, [1, 5, 6]), 1: E.Layer(True, E.ALL), 3: E.Layer(True, [0, 2, 9])}
     samples = rng.integers(-128, 128, (STEPS, 11, 9, 12)).astype(np.int8)
     assert check(b.graph, layers, samples) >= 3 * STEPS * 7
+
+
+def test_row_by_row() -> None:
+    """Halves of channels, of which some are no multiple of four, and some too few."""
+    rng = np.random.default_rng(4)
+    b = Builder(rng, 40, 11, 3)
+    t = b.conv(0, 14, (3, 3), (2, 2), (1, 1), Activation.RELU6)
+    start = b.conv(t, 8)
+    t = b.conv(start, 20, (1, 1), (1, 1), activation=Activation.RELU6)
+    t = b.depthwise(t, 1, (5, 5), (1, 1), (2, 2), activation=Activation.RELU6)
+    t = b.add(b.conv(t, 8), start)
+    t = b.depthwise(t, 2, (3, 3), (2, 2), (1, 1))
+    t = b.depthwise(b.conv(t, 3), 1, (3, 3), (1, 1), (1, 1))
+    t = b.conv(t, 12, (3, 3), (2, 2))
+    b.linear(t, 5)
+    head = len(b.graph.ops) - 1
+    layers = {head - 1: E.Layer(True, E.ALL), head: E.Layer(True, E.ALL)}
+    plan = E.Plan(E.Model(image.to_bytes(b.graph)), layers, E.CROSS_ENTROPY, stream=E.STREAM_INPUT)
+    assert plan.c.stream_ops >= 8 and plan.c.input_rows
+    samples = rng.integers(-128, 128, (STEPS, 40, 11, 3)).astype(np.int8)
+    for stream in (E.STREAM_OPERATORS, E.STREAM_INPUT):
+        # Rows of 20, 10 and 5 of these operators; a convolution of 3 channels stays whole.
+        assert check(b.graph, layers, samples, stream=stream) > STEPS * 100
 
 
 def test_memory_is_planned_only_where_asked_for() -> None:

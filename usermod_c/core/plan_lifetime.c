@@ -164,12 +164,9 @@ static uint32_t forward_scratch(const planner_t *p, uint32_t index, bool row) {
     switch ((int)p->m->ops[index].kind) {
         case MT_CONV2D:
         case MT_LINEAR:
-            if (plan->flags & MT_F_LOGITS) {
-                return mt_head_forward_scratch(&w, mixed);
-            }
-            return row ? mt_conv2d_forward_scratch(&w, mixed) : of_halves(p, mt_conv2d_forward_scratch(&w, mixed));
+            return plan->flags & MT_F_LOGITS ? mt_head_forward_scratch(&w, mixed) : of_halves(p, mt_conv2d_forward_scratch(&w, mixed));
         case MT_BUILT(DEPTHWISE_CONV2D):
-            return row ? mt_depthwise_forward_scratch(&w, mixed) : of_halves(p, mt_depthwise_forward_scratch(&w, mixed));
+            return of_halves(p, mt_depthwise_forward_scratch(&w, mixed));
         case MT_BUILT(SOFTMAX):
             return (uint32_t)w.out_c * 4;
         default:

@@ -31,6 +31,7 @@ typedef struct {
     mt_weights_t weights;
     mt_channels_t channels;
     uint8_t *mask; // MT_ACT_RANGE: receives a bit an output, set where the clamp changed nothing; else NULL
+    int32_t first, end; // output channels that are made
 } mt_conv_t;
 
 static inline mt_finish_t mt_finish_of(const mt_window_t *w, uint8_t *mask, int8_t *y) {

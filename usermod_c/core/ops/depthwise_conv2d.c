@@ -151,14 +151,14 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
         mt_mask_set(d->mask, (size_t)(w->out_h * w->out_w * w->out_c));
     }
     int32_t block = forward_block_size(w);
-    block_t b = {.start = scratch};
+    block_t b = {.from = d->first, .start = scratch};
     b.ring = (int8_t *)(b.start + block * d->multiplier);
     const int8_t *kernel = whole_kernel(d, (int8_t *)scratch + mt_depthwise_forward_scratch(w, false));
     if (MT_PLANES && mt_depthwise_packed_forward(d, kernel, x, y, scratch)) {
         return;
     }
-    for (; b.from < w->in_c; b.from += block) {
-        b.count = w->in_c - b.from < block ? w->in_c - b.from : block;
+    for (; b.from < d->end; b.from += block) {
+        b.count = d->end - b.from < block ? d->end - b.from : block;
         b.row_bytes = padded_width(w) * b.count;
         forward_block(d, &b, kernel, x, y);
     }

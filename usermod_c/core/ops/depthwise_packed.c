@@ -82,7 +82,7 @@ bool mt_depthwise_packed_forward(const mt_depthwise_t *d, const int8_t *kernel, 
     p.source_step = p.target_step = w->in_c;
     mt_planes_begin(&p, scratch, w->in_zero);
     forward_t f = {{y, finish_slowly, NULL, {.below = w->act_min, .above = w->act_max, .mask_step = d->mask ? w->out_c / 8 : 0}}, mt_finish_of(w, d->mask, y), 0, 0, 0};
-    for (int32_t o = 0; o < w->out_c; o++) {
+    for (int32_t o = d->first; o < d->end; o++) {
         mt_planes_gather(&p, kernel + o, w->kernel_w, w->out_c);
         f.start = changing ? mt_channel_bias(&d->channels, o) - w->in_zero * sum_of_weights(&p, taps) : mt_channel_start(&d->channels, o);
         f.mult = d->channels.mult[o];
