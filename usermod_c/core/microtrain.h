@@ -304,8 +304,8 @@ int mt_session_set_optimizer(mt_session_t *s, const mt_optimizer_t *optimizer);
 int8_t *mt_session_input(mt_session_t *s);
 // Where the sample comes from if the plan has input_rows: instead of mt_session_input.
 void mt_session_set_source(mt_session_t *s, mt_row_source_t source, void *context);
-// From now on convolutions run in two halves: forward by rows of the output, input gradients by pixels; the same bytes. What runs row by row, in place, or
-// updates parameters stays whole. NULL: whole again. MT_ERR_VALUE where the plan has no memory for it (mt_scheme_t.cores).
+// From now on convolutions run in two halves: forward by rows or channels of the output, input gradients by pixels or channels; the same bytes. What works
+// in place or updates parameters stays whole. NULL: whole again. MT_ERR_VALUE where the plan has no memory for it (mt_scheme_t.cores).
 int mt_session_set_split(mt_session_t *s, mt_split_t split, void *context);
 // Whether halves that ran on `stack` have left its last bytes alone; true where there is none.
 bool mt_session_stack_is_intact(const mt_session_t *s);
