@@ -150,7 +150,7 @@ natmod-test: $(STOCK) ## what the tests of the native module need
 ENGINE_SRC := $(sort $(wildcard \
 	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c usermod_c/link/*.c))
 ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
-	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
+	-Wfloat-conversion -ffp-contract=off -fPIC -DMT_CORES=2 -Iusermod_c/core
 ENGINE := $(BUILD)/engine/libmicrotrain.so
 ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
 ENGINE_TSAN := $(BUILD)/engine/libmicrotrain-tsan.so

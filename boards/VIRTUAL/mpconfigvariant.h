@@ -29,9 +29,6 @@
 size_t board_stdin_read(uint8_t *to, size_t n);
 #define MICROTRAIN_STDIN_READ board_stdin_read
 
-// A thread stands for a second core (cores.c).
-#define MICROTRAIN_SECOND_CORE (1)
-
 // A file, mapped into memory, stands for the flash that holds ROMFS.
 #undef MICROPY_VFS_ROM_IOCTL
 #define MICROPY_VFS_ROM_IOCTL (1)

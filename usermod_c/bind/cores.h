@@ -4,7 +4,7 @@
 
 #include "microtrain.h"
 
-// What a board defines that has one (MICROTRAIN_SECOND_CORE), in a file of its own under boards/.
+// What a board defines that has one (MT_CORES is 2), in a file of its own under boards/.
 
 // Raises an exception that says why and what to do where the second core can't be had now. Takes a few milliseconds at most.
 void board_claim_core(void);

@@ -100,6 +100,9 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     if (cores < 1 || cores > 2) {
         mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("cores %d: 1 or 2 needed"), (int)cores);
     }
+    if (cores > MT_CORES) {
+        mp_raise_ValueError(MP_ERROR_TEXT("cores 2: this firmware runs the engine on one core: use cores=1"));
+    }
     plan_obj_t *self = mp_obj_malloc(plan_obj_t, type);
     self->model = model;
     self->work = NULL;

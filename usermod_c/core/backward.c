@@ -140,7 +140,7 @@ static void run_input_gradient(backward_t *b, uint32_t k, pass_t pass, int extra
                              .end = pass.units, .bits = s->gradient_bits};
     uint32_t n = mt_tensor_size(&s->model->tensors[root]);
     halves_t halves = {s, pass};
-    bool split = s->split && pass.units > 1;
+    bool split = MT_CORES > 1 && s->split && pass.units > 1;
     s->exponents[root] = (int16_t)mt_clamp(mt_gradient_run(split ? run_halves : pass.run, split ? &halves : pass.context, &out, n,
         &s->shifts[2 * b->index + k], b->exponent + extra, s->exponents[root], s->exact_shifts), -16384, 16384);
 }

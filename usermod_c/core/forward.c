@@ -85,7 +85,7 @@ static void forward_part(const part_t *part) {
             mt_conv_t conv = mt_operand_conv(s, index, false);
             conv.window = *w;
             conv.mask = conv.mask ? conv.mask + part->mask : NULL;
-            if (part->end) {
+            if (MT_CORES > 1 && part->end) {
                 conv.first = part->first;
                 conv.end = part->end;
             }
@@ -96,7 +96,7 @@ static void forward_part(const part_t *part) {
             mt_depthwise_t depthwise = mt_operand_depthwise(s, index, false);
             depthwise.window = *w;
             depthwise.mask = depthwise.mask ? depthwise.mask + part->mask : NULL;
-            if (part->end) {
+            if (MT_CORES > 1 && part->end) {
                 depthwise.first = part->first;
                 depthwise.end = part->end;
             }
@@ -144,7 +144,7 @@ static bool is_depthwise(const part_t *part) {
 
 static bool may_split(const part_t *part) {
     const mt_session_t *s = part->s;
-    return s->split && (is_depthwise(part) || s->model->ops[part->index].kind == MT_CONV2D) && !(s->ops[part->index].flags & MT_F_LOGITS);
+    return MT_CORES > 1 && s->split && (is_depthwise(part) || s->model->ops[part->index].kind == MT_CONV2D) && !(s->ops[part->index].flags & MT_F_LOGITS);
 }
 
 // Whether rows of the output may be made at the same time: none may write what the other one reads.

@@ -15,6 +15,9 @@
 #define MT_NO_TENSOR 0xFFFFu
 #define MT_ALIGN 8 // bytes, of every buffer in the block
 #define MT_REGIONS 4 // most pieces that an arena may consist of
+#ifndef MT_CORES
+#define MT_CORES 1 // most that the engine can use: a build for a board with a second one says 2
+#endif
 #define MT_STACK_BYTES 2048 // of a second core, where the plan has one
 #define MT_SESSION_BYTES 256 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
 
@@ -148,7 +151,7 @@ typedef struct {
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
     enum mt_stream_kind stream;
-    uint32_t cores; // 2: a stack, and scratch for halves of an operator that run at the same time (mt_session_set_split); 0 or 1: one at a time
+    uint32_t cores; // up to MT_CORES. 2: a stack, and scratch for halves of an operator that run at the same time (mt_session_set_split); 0 or 1: one at a time
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags

@@ -185,8 +185,8 @@ int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t w
     uint8_t *base = work;
     *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8,
         .cores = scheme->cores ? scheme->cores : 1};
-    if (plan->cores > 2) {
-        return mt_fail(error, MT_ERR_VALUE, -1, 2, plan->cores);
+    if (plan->cores > MT_CORES) {
+        return mt_fail(error, MT_ERR_VALUE, -1, MT_CORES, plan->cores);
     }
     planner_t p = {.m = m, .scheme = scheme, .plan = plan, .error = error};
     if (work_size < l.bytes) {
