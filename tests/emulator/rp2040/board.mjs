@@ -50,7 +50,14 @@ export class Board {
     this.onData = onData;
     this.input = [];
     this.state = 'running';
+    this.steps = 0; // instructions so far, and short waits
+    this.lastStep = Infinity; // after which the power is cut
     this.powerUp(null);
+  }
+
+  // What the firmware has put into the watchdog's first scratch register.
+  get scratch() {
+    return this.watchdog.scratchData[0];
   }
 
   // before: the chip before a watchdog reset, whose scratch registers survive.
@@ -93,7 +100,8 @@ export class Board {
   run() {
     const { core, clock } = this.mcu;
     const { second } = this;
-    for (let i = 0; i < SLICE && this.state === 'running'; i++) {
+    const end = Math.min(this.steps + SLICE, this.lastStep);
+    for (; this.steps < end && this.state === 'running'; this.steps++) {
       if (core.waiting && second?.busy) {
         clock.tick(second.turn(TURN) * NANOSECONDS_PER_CYCLE);
       } else if (core.waiting) {
@@ -107,6 +115,9 @@ export class Board {
         const cycles = second?.runs ? second.step() : core.executeInstruction();
         clock.tick(cycles * NANOSECONDS_PER_CYCLE);
       }
+    }
+    if (this.steps === this.lastStep) {
+      this.switchOff();
     }
     if (this.state === 'off') {
       return;
