@@ -150,14 +150,17 @@ natmod-test: $(STOCK) ## what the tests of the native module need
 ENGINE_SRC := $(sort $(wildcard \
 	usermod_c/core/*.c usermod_c/core/ops/*.c usermod_c/core/arch/*/*.c usermod_c/link/*.c))
 ENGINE_CFLAGS := -std=c99 -Wall -Wextra -Werror -Wpointer-arith -Wdouble-promotion \
-	-Wfloat-conversion -ffp-contract=off -fPIC -Iusermod_c/core
+	-Wfloat-conversion -ffp-contract=off -fPIC -DMT_CORES=2 -Iusermod_c/core
 ENGINE := $(BUILD)/engine/libmicrotrain.so
 ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
+ENGINE_TSAN := $(BUILD)/engine/libmicrotrain-tsan.so
 
 $(ENGINE): FLAGS := -O3
-$(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-	-DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_DENSE=1 -DMT_VECTORS=1 -DMT_NESTED=1 -DMT_QUICK=4 -DMT_SHORT_MULTIPLY=1 \
+# All forms of the kernels that a processor may ask for.
+ENGINE_FORMS := -DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_DENSE=1 -DMT_VECTORS=1 -DMT_NESTED=1 -DMT_QUICK=4 -DMT_SHORT_MULTIPLY=1
+$(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined $(ENGINE_FORMS) \
 	-fno-sanitize-recover=all
+$(ENGINE_TSAN): FLAGS := -O1 -g -fsanitize=thread $(ENGINE_FORMS)
 
 define compile_engine
 	@mkdir -p $(@D)
@@ -170,18 +173,23 @@ $(BUILD)/engine/fast/%.o: usermod_c/%.c Makefile
 $(BUILD)/engine/asan/%.o: usermod_c/%.c Makefile
 	$(compile_engine)
 
+$(BUILD)/engine/tsan/%.o: usermod_c/%.c Makefile
+	$(compile_engine)
+
 $(ENGINE): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.o)
 $(ENGINE_ASAN): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.o)
-$(ENGINE) $(ENGINE_ASAN):
+$(ENGINE_TSAN): $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/tsan/%.o)
+$(ENGINE) $(ENGINE_ASAN) $(ENGINE_TSAN):
 	@echo "linking $@"
 	@$(CC) -shared $(FLAGS) -o $@.part $^ -lm
 	@mv $@.part $@
 
 -include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/fast/%.d)
 -include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/asan/%.d)
+-include $(ENGINE_SRC:usermod_c/%.c=$(BUILD)/engine/tsan/%.d)
 
 .PHONY: engine
-engine: $(ENGINE) $(ENGINE_ASAN) ## the C engine as a shared library, plain and with sanitizers
+engine: $(ENGINE) $(ENGINE_ASAN) $(ENGINE_TSAN) ## the C engine as a shared library, plain and with sanitizers
 
 # --- fuzzing ------------------------------------------------------------------------------------
 

@@ -77,6 +77,7 @@ class Scheme(C.Structure):
         ("regions", C.POINTER(Region)),
         ("region_count", C.c_uint32),
         ("stream", C.c_int),
+        ("cores", C.c_uint32),
     ]
 
 
@@ -112,7 +113,7 @@ class CPlan(C.Structure):
         ("loss", C.c_int), ("new_classes", C.c_uint32), ("gradient_bits", C.c_uint32),
         ("regions", Region * REGIONS), ("region_start", C.c_uint32 * REGIONS),
         ("region_count", C.c_uint32), ("stream_ops", C.c_uint32), ("stream", C.c_uint32),
-        ("input_rows", C.c_uint32),
+        ("input_rows", C.c_uint32), ("cores", C.c_uint32),
     ]  # fmt: skip
 
 
@@ -131,18 +132,23 @@ TAP = C.CFUNCTYPE(
 )
 
 
+HALF = C.CFUNCTYPE(None, C.c_void_p)
+SPLIT = C.CFUNCTYPE(None, C.c_void_p, HALF, C.c_void_p, C.c_void_p)
+
+
 class CSession(C.Structure):
     _fields_ = [
         ("model", C.c_void_p), ("block", C.c_void_p), ("ops", C.POINTER(OpPlan)),
-        ("lists", C.c_void_p), ("exponents", C.POINTER(C.c_int16)), ("state", C.c_void_p),
-        ("derived", C.c_void_p), ("arenas", C.c_void_p * REGIONS),
+        ("lists", C.c_void_p), ("exponents", C.POINTER(C.c_int16)), ("stack", C.c_void_p),
+        ("state", C.c_void_p), ("derived", C.c_void_p), ("arenas", C.c_void_p * REGIONS),
         ("region_start", C.c_uint32 * REGIONS), ("rng", C.POINTER(C.c_uint32)),
         ("shifts", C.c_void_p), ("tap", TAP), ("tap_context", C.c_void_p),
         ("state_bytes", C.c_uint32), ("total_bytes", C.c_uint32), ("run_count", C.c_uint32),
         ("output", C.c_uint32), ("grad_top", C.c_uint32), ("loss_scratch", C.c_uint32),
         ("input", C.c_uint32), ("classes", C.c_uint32), ("stream", C.c_uint32),
         ("stream_ops", C.c_uint16), ("input_rows", C.c_uint16), ("source", C.c_void_p),
-        ("source_context", C.c_void_p), ("lr_mantissa", C.c_int32),
+        ("source_context", C.c_void_p), ("split", C.c_void_p), ("split_context", C.c_void_p),
+        ("lr_mantissa", C.c_int32),
         ("weight_decay", C.c_float), ("lr_exponent", C.c_int16), ("momentum", C.c_uint16),
         ("accumulate", C.c_uint16), ("loss", C.c_uint8), ("logits", C.c_uint8),
         ("gradient_bits", C.c_uint8), ("plain", C.c_bool), ("qas", C.c_bool),
@@ -191,6 +197,7 @@ def load(path: Path = LIBRARY) -> C.CDLL:
         ("mt_session_input", pointer, (pointer,)),
         ("mt_session_forward", None, (pointer,)),
         ("mt_session_set_source", None, (pointer, SOURCE, pointer)),
+        ("mt_session_set_split", C.c_int, (pointer, SPLIT, pointer)),
         ("mt_session_output", pointer, (pointer,)),
         ("mt_session_argmax", C.c_uint32, (pointer,)),
         ("mt_session_cross_entropy", C.c_int, (pointer, C.c_uint32, pointer)),
@@ -279,6 +286,7 @@ class Plan:
         momentum_bits: int = 0,
         regions: Sequence[int] = (),
         stream: int = STREAM_NONE,
+        cores: int = 1,
     ) -> None:
         self.model, self._keep = model, []
         array = (LayerScheme * model.op_count)()
@@ -300,7 +308,7 @@ class Plan:
         )  # fmt: skip
         scheme = Scheme(
             loss, new_classes, array, wide, gradient_bits, momentum_bits, pieces, len(regions),
-            stream,
+            stream, cores,
         )
         size = LIB.mt_plan_work_size(C.byref(model.c), C.byref(scheme)) - work_short
         self.work = aligned(size)
@@ -408,6 +416,11 @@ class Session:
             self._view(target, self.c.classes, np.int32)[:] = target_q16
         check(LIB.mt_session_mse(self.pointer, C.byref(loss)), error)
         return loss.value
+
+    def set_split(self, split: Callable[[Callable[[int], None], int, int], None]) -> None:
+        """Call `split(half, first, second)` for every operator that runs in two halves."""
+        self._split = SPLIT(lambda _, half, first, second: split(half, first, second))
+        check(LIB.mt_session_set_split(self.pointer, self._split, None), Error())
 
     def backward(self) -> None:
         LIB.mt_session_backward(self.pointer)

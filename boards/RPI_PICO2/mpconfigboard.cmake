@@ -6,3 +6,6 @@ set(MICROPY_FROZEN_MANIFEST ${MICROPY_BOARD_DIR}/manifest.py)
 set(GEN_PINS_CSV_ARG --board-csv ${MICROPY_PORT_DIR}/boards/RPI_PICO2/pins.csv)
 # The kernels run from RAM: weights stream through the cache of the flash.
 list(APPEND MICROPY_DEF_BOARD "MT_HOT_SECTION=\".time_critical.microtrain\"")
+# Both cores (mt.Trainer(cores=2)).
+list(APPEND MICROPY_DEF_BOARD MT_CORES=2)
+list(APPEND MICROPY_SOURCE_BOARD ${MICROPY_BOARD_DIR}/../rp2/cores.c)

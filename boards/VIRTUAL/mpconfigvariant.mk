@@ -16,6 +16,9 @@ MICROPY_VFS_LFS1 = 0
 MICROPY_VFS_FAT = 1
 
 SHARED_SRC_C_EXTRA += runtime/pyexec.c
+
+# A thread stands for a second core (cores.c).
+CFLAGS += -DMT_CORES=2
 LDFLAGS += -lpthread
 
 # main.c and unix_mphal.c of the port stay as they are; what the board does in its own way is given

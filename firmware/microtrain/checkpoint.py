@@ -175,16 +175,16 @@ def _whole(path, model, notice):
     raise first
 
 
-def restore(model, path, notice=print):
+def restore(model, path, notice=print, cores=1):
     """Check the whole file first: a damaged one, or one of another model, changes nothing.
 
     Where PATH is damaged or missing, what the last save left beside it is taken, and
-    notice(text) says so. Returns a Trainer that goes on where the saved one was. Raises
+    notice(text) says so. Returns a Trainer (`cores`) that goes on where the saved one was. Raises
     ValueError, MemoryError, OSError."""
     f, fields = _whole(path, model, notice)
     before = (model.trainer, model.new_classes, model.labels)
     try:
-        return _read(f, fields, path, model)
+        return _read(f, fields, path, model, cores)
     except BaseException as error:
         model.trainer, model.new_classes, model.labels = before
         if isinstance(error, (KeyError, TypeError, AttributeError)):
@@ -194,7 +194,7 @@ def restore(model, path, notice=print):
         f.close()
 
 
-def _read(f, fields, path, model):
+def _read(f, fields, path, model, cores):
     from microtrain.fit import Fit
     from microtrain.optimizer import Optimizer
     from microtrain.trainer import Trainer
@@ -205,7 +205,7 @@ def _read(f, fields, path, model):
     model.new_classes, model.labels = about["new_classes"], about["labels"]
     trainer = Trainer(
         model, about["scheme"], lr=fields[6], loss=about["loss"], seed=fields[5],
-        wide=about.get("wide", False), gradient_bits=about.get("gradient_bits", 8),
+        wide=about.get("wide", False), gradient_bits=about.get("gradient_bits", 8), cores=cores,
         **Optimizer.read(about.get("optimizer", {}))
     )  # fmt: skip
     trainer.steps, trainer.epoch = fields[3], fields[4]

@@ -76,10 +76,11 @@ class Model:
         self._inference = None
 
     def plan(
-        self, scheme="last", loss="cross_entropy", wide=False, gradient_bits=8, momentum_bits=0
-    ):
+        self, scheme="last", loss="cross_entropy", wide=False, gradient_bits=8, momentum_bits=0,
+        cores=1
+    ):  # fmt: skip
         """What training with `scheme` needs: a Plan."""
-        return Plan(self, scheme, loss, wide, gradient_bits, momentum_bits)
+        return Plan(self, scheme, loss, wide, gradient_bits, momentum_bits, cores)
 
     def reset(self):
         """Forget everything trained and any new head."""
@@ -139,12 +140,13 @@ class Model:
 
         checkpoint.save(self, path)
 
-    def restore(self, path, notice=print):
-        """Take what a checkpoint of this model holds. Returns the Trainer that goes on with it.
-        notice(text) is called where the file is damaged or missing and an older one is taken."""
+    def restore(self, path, notice=print, cores=1):
+        """Take what a checkpoint of this model holds. Returns the Trainer that goes on with it, on
+        1 or 2 cores. notice(text) is called where the file is damaged or missing and an older one
+        is taken."""
         from microtrain import checkpoint
 
-        return checkpoint.restore(self, path, notice)
+        return checkpoint.restore(self, path, notice, cores)
 
     def __repr__(self):
         return "<Model %s: input %s, %d classes, %d operators, %d B %s%s>" % (

@@ -7,6 +7,7 @@ import _microtrain
 
 from microtrain import scheme as schemes
 
+ROW_BY_ROW = 2  # enum mt_stream_kind: all that can
 LOSSES = {"cross_entropy": _microtrain.CROSS_ENTROPY, "mse": _microtrain.MSE}
 
 
@@ -14,7 +15,9 @@ class Plan:
     """What one training step needs. `info` holds the numbers (bytes, multiply-accumulates);
     printing it gives a table, `json()` the host's object."""
 
-    def __init__(self, model, scheme, loss, wide=False, gradient_bits=8, momentum_bits=0):
+    def __init__(
+        self, model, scheme, loss, wide=False, gradient_bits=8, momentum_bits=0, cores=1
+    ):
         if loss not in LOSSES:
             raise ValueError('loss %r: use "cross_entropy" or "mse"' % (loss,))
         self.net = model.net
@@ -22,8 +25,9 @@ class Plan:
         layers = schemes.resolve(model.net, scheme)
         gc.collect()  # what is allocated next lies low, and leaves the arena a larger piece
         self.engine = _microtrain.Plan(
-            model.net, layers, LOSSES[loss], model.new_classes, wide, gradient_bits, momentum_bits
-        )
+            model.net, layers, LOSSES[loss], model.new_classes, wide, gradient_bits,
+            momentum_bits, ROW_BY_ROW, cores,
+        )  # fmt: skip
         self.info = self.engine.info()
 
     def layers(self):

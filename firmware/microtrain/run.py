@@ -14,7 +14,7 @@ from microtrain.optimizer import Optimizer
 from microtrain.requests import rename
 from microtrain.trainer import Trainer
 
-VERSION = 4  # of the functions, their options and events; the host names the one it knows
+VERSION = 5  # of the functions, their options and events; the host names the one it knows
 PREDICTIONS = 64  # in one event
 # What resume() goes on from.
 RECORD, CHECKPOINT = "/microtrain-run.json", "/microtrain-run.mtc"
@@ -87,13 +87,13 @@ def _model(options):
 
 
 def plan(options):
-    """Options: model, scheme, new_head, loss, wide, gradient_bits, momentum_bits; others (schemes
-    to compare).
+    """Options: model, scheme, new_head, loss, wide, gradient_bits, momentum_bits, cores; others
+    (schemes to compare).
 
     Prints the plan, then scheme and total_ram_bytes of each other one.
     """
     model = _model(options)
-    rest = tuple(options[k] for k in ("loss", "wide", "gradient_bits", "momentum_bits"))
+    rest = tuple(options[k] for k in ("loss", "wide", "gradient_bits", "momentum_bits", "cores"))
     link.current.emit_text(model.plan(_scheme(options["scheme"]), *rest).json())
     for scheme in options["others"]:
         total = model.plan(scheme, *rest).info["total_ram_bytes"]
@@ -167,7 +167,7 @@ class Run:
         # One that goes on with a checkpoint, unless another scheme or loss is asked for.
         options, found = self.options, None
         if options["checkpoint"]:
-            found = model.restore(options["checkpoint"], self._notice)
+            found = model.restore(options["checkpoint"], self._notice, options["cores"])
         if options.get("resumed"):
             return found
         scheme = _scheme(options["scheme"]) if options["scheme"] else None
@@ -188,7 +188,7 @@ class Run:
                 found.seed = options["seed"]
             found.optimizer = optimizer
             return found
-        arguments = {k: options[k] for k in ("lr", "seed") if options[k] is not None}
+        arguments = {k: options[k] for k in ("lr", "seed", "cores") if options[k] is not None}
         scheme = scheme or (found.scheme if found else "last")
         arguments.update(optimizer.changed())
         return Trainer(model, scheme, loss=loss, wide=wide, gradient_bits=bits, **arguments)
@@ -292,7 +292,7 @@ def _remove(path):
 
 
 def train(options):
-    """Options: model, data, epochs, and, None where not given: val, scheme, loss, lr, seed,
+    """Options: model, data, epochs, cores, and, None where not given: val, scheme, loss, lr, seed,
     new_head, checkpoint, save, gradient_bits; schedule; warmup (steps); wide; val_every (epochs,
     0: only before and after); patience (epochs), keep_best: both measure every epoch; autosave
     (seconds between two checkpoints that resume() goes on from, 0: none); augment, a dict of

@@ -28,23 +28,26 @@ class Trainer:
     wide: 8 more bits, one byte, for every trained weight; otherwise only the head's have them.
     Closer to fp32 at high rates and over long runs.
     gradient_bits: 8, or 12 in two bytes each: for gradients that pass dozens of operators.
+    cores: 2 runs halves of convolutions on both cores of an RP2040 or RP2350 (or in two threads of
+    the virtual board): the same bytes in less time, for more RAM. While `_thread` has the other
+    core a new trainer is refused, and one that is there goes on alone.
     optimizer: more keywords, those of microtrain.optimizer.Optimizer: momentum, weight_decay,
     accumulate, momentum_bits, qas. Without them it is plain SGD.
     What an earlier trainer of the model learned is kept, but its momentum is not. `steps` counts
     samples, `epoch` epochs that were completed.
     Raises ValueError for a scheme that does not fit, MemoryError with the numbers where the block
-    does not fit.
+    does not fit, RuntimeError where the second core cannot be had.
     """
 
     def __init__(
         self, model, scheme="last", lr=0.03, loss="cross_entropy", seed=1, memory=None, wide=False,
-        gradient_bits=8, **optimizer
+        gradient_bits=8, cores=1, **optimizer
     ):  # fmt: skip
         self._optimizer = optimizer = Optimizer(**optimizer)
         self.model, self.scheme, self.loss_name, self.seed = model, scheme, loss, seed
         self.wide, self.gradient_bits = bool(wide), gradient_bits
         self.plan = Plan(
-            model, scheme, loss, self.wide, gradient_bits, optimizer.momentum_bits
+            model, scheme, loss, self.wide, gradient_bits, optimizer.momentum_bits, cores
         )
         self.session = _microtrain.Session(self.plan.engine, seed, memory)
         self.plan.info = self.plan.engine.info()  # an arena in pieces may need more

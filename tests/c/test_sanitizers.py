@@ -22,6 +22,7 @@ FILES = (
     "test_augment.py",
     "test_optimizer.py",
     "test_gradient.py",
+    "test_split.py",
     "test_checkpoint.py",
     "test_signature.py",
 )

@@ -260,6 +260,24 @@ def test_gradients_of_12_bits(files: Path) -> None:
     assert wrong.returncode == 2 and "'9' is not one of" in wrong.stderr
 
 
+def test_both_cores(files: Path) -> None:
+    """The same bytes for more RAM, which the plan counts; a checkpoint names no cores."""
+    one, two = (
+        train(files, "--cores", cores, "--save", f"on{cores}.mtc")[-1] for cores in (1, 2)
+    )
+    assert (files / "on1.mtc").read_bytes() == (files / "on2.mtc").read_bytes()
+    found = json.loads(
+        cli(files, "plan", "tiny.mtm", "--scheme", "full", "--cores", 2, "--json").stdout
+    )
+    assert found["total_ram_bytes"] == two["total_ram_bytes"] > one["total_ram_bytes"]
+    crossed = [
+        train(files, "--checkpoint", f"on{3 - cores}.mtc", "--cores", cores)[-1]
+        for cores in (1, 2)
+    ]
+    assert crossed[0]["checkpoint_sha256"] == crossed[1]["checkpoint_sha256"]
+    assert crossed[0]["total_ram_bytes"] < crossed[1]["total_ram_bytes"]
+
+
 def test_scaling_off(files: Path) -> None:
     """Below the classifier the integers hardly move at an ordinary rate; a checkpoint keeps it."""
     plain, off = (

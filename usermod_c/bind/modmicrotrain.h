@@ -11,7 +11,7 @@
 #endif
 
 // Of _microtrain towards Python and the host: raise it when a name, an argument or the meaning of either changes.
-#define MICROTRAIN_ABI 4
+#define MICROTRAIN_ABI 5
 
 // A dict of constants and its address. A native module (natmod/runtime.h), whose names are numbered when it is loaded, makes it then.
 #ifndef MICROTRAIN_DICT

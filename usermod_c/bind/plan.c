@@ -64,11 +64,12 @@ int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count
     return MT_OK;
 }
 
-// Plan(model, layers=(), loss=0, classes=0, wide=False, gradient_bits=8, momentum_bits=0, stream=2): what one step needs. classes > 0 plans a
+// Plan(model, layers=(), loss=0, classes=0, wide=False, gradient_bits=8, momentum_bits=0, stream=2, cores=1): what one step needs. classes > 0 plans a
 // new head; wide gives every trained weight 8 fraction bits, otherwise only the head's have them; gradients have 8 bits, or 12 in two bytes;
-// momentum_bits 8 or 16 plans a velocity for every trained parameter; stream: what may run row by row to save RAM (enum mt_stream_kind).
+// momentum_bits 8 or 16 plans a velocity for every trained parameter; stream: what may run row by row to save RAM (enum mt_stream_kind);
+// cores: 2 plans the scratch of operators in two halves.
 static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n_kw, const mp_obj_t *args) {
-    mp_arg_check_num(n_args, n_kw, 1, 8, false);
+    mp_arg_check_num(n_args, n_kw, 1, 9, false);
     model_obj_t *model = microtrain_as(args[0], &microtrain_model_type);
     const mt_model_t *m = &model->model;
     mt_layer_scheme_t *layers = m_new0(mt_layer_scheme_t, m->op_count);
@@ -95,12 +96,19 @@ static mp_obj_t plan_make_new(const mp_obj_type_t *type, size_t n_args, size_t n
     if (stream < MT_STREAM_NONE || stream > MT_STREAM_INPUT) {
         mp_raise_ValueError(MP_ERROR_TEXT("stream: 0 to 2 needed"));
     }
+    mp_int_t cores = n_args > 8 ? mp_obj_get_int(args[8]) : 1;
+    if (cores < 1 || cores > 2) {
+        mp_raise_msg_varg(&mp_type_ValueError, MP_ERROR_TEXT("cores %d: 1 or 2 needed"), (int)cores);
+    }
+    if (cores > MT_CORES) {
+        mp_raise_ValueError(MP_ERROR_TEXT("cores 2: this firmware runs the engine on one core: use cores=1"));
+    }
     plan_obj_t *self = mp_obj_malloc(plan_obj_t, type);
     self->model = model;
     self->work = NULL;
     self->scheme = (mt_scheme_t) {.loss = (enum mt_loss_kind)loss, .new_classes = classes, .layers = layers,
         .wide = n_args > 4 && mp_obj_is_true(args[4]) ? MT_WIDE_ALL : MT_WIDE_HEAD, .gradient_bits = bits, .momentum_bits = momentum_bits,
-        .stream = (enum mt_stream_kind)stream};
+        .stream = (enum mt_stream_kind)stream, .cores = cores};
     mt_error_t error = {0};
     if (microtrain_replan(self, NULL, 0, &error)) {
         microtrain_raise(m, &error);

@@ -1,12 +1,15 @@
 // How a sample reaches the engine: from a buffer, or from a stream that stands at it; whole, or row by row where the plan wants it so.
 #include "modmicrotrain.h"
 
+#include "cores.h"
+
 #include <string.h>
 
 #include "py/runtime.h"
 #include "py/stream.h"
 
 typedef struct { // a sample on its way, for one forward pass
+    const mt_session_t *session;
     const int8_t *from; // in memory, or NULL
     mp_obj_t stream;
     const mt_augmentation_t *augmentation; // or NULL
@@ -20,6 +23,7 @@ static void read_bytes(sample_t *s, int8_t *to, uint32_t bytes) {
         s->from += bytes;
         return;
     }
+    microtrain_rest_cores(s->session); // what reads may be Python, start a thread, raise an exception
     const mp_stream_p_t *protocol = mp_get_stream_raise(s->stream, MP_STREAM_OP_READ);
     while (bytes) {
         int error;
@@ -57,7 +61,7 @@ mt_augment_shape_t microtrain_sample_shape(const mt_model_t *m) {
 
 void microtrain_forward(mt_session_t *session, mp_obj_t x, const mt_augmentation_t *augmentation) {
     const mt_model_t *m = session->model;
-    sample_t sample = {NULL, x, augmentation, microtrain_sample_shape(m), 0};
+    sample_t sample = {session, NULL, x, augmentation, microtrain_sample_shape(m), 0};
     uint32_t size = mt_tensor_size(&m->tensors[m->input]);
     mp_buffer_info_t whole = {0};
     if (x == mp_const_none && session->input_rows) {
@@ -82,5 +86,6 @@ void microtrain_forward(mt_session_t *session, mp_obj_t x, const mt_augmentation
         }
     }
     mt_session_forward(session);
+    microtrain_rest_cores(session);
     mt_session_set_source(session, NULL, NULL); // `sample` ends here
 }

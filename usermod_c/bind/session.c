@@ -1,5 +1,7 @@
 #include "modmicrotrain.h"
 
+#include "cores.h"
+
 #include <string.h>
 
 #include "py/objarray.h"
@@ -66,6 +68,7 @@ static mp_obj_t session_make_new(const mp_obj_type_t *type, size_t n_args, size_
     self->augmented = false;
     self->loss_q16 = 0;
     self->samples = self->correct = 0;
+    microtrain_claim_cores(self->session);
     return MP_OBJ_FROM_PTR(self);
 }
 
@@ -131,10 +134,14 @@ static mp_obj_t session_loss(mp_obj_t self_in, mp_obj_t y) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(session_loss_obj, session_loss);
 
+static void backward(const session_obj_t *self) {
+    mt_session_backward(self->session);
+    microtrain_rest_cores(self->session);
+}
+
 // session.backward(): gradients and updates after a loss.
 static mp_obj_t session_backward(mp_obj_t self_in) {
-    const session_obj_t *self = MP_OBJ_TO_PTR(self_in);
-    mt_session_backward(self->session);
+    backward(MP_OBJ_TO_PTR(self_in));
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(session_backward_obj, session_backward);
@@ -153,6 +160,7 @@ static mp_obj_t session_run_op(mp_obj_t self_in, mp_obj_t op_in, mp_obj_t backwa
     } else {
         mt_session_forward_op(self->session, op);
     }
+    microtrain_rest_cores(self->session);
     return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(session_run_op_obj, session_run_op);
@@ -169,7 +177,7 @@ static mp_obj_t session_step(mp_obj_t self_in, mp_obj_t x, mp_obj_t y) {
     session_forward(self_in, x);
     uint32_t loss = compute_loss(self, y);
     count(self, y, loss);
-    mt_session_backward(self->session);
+    backward(self);
     return small_loss(loss);
 }
 static MP_DEFINE_CONST_FUN_OBJ_3(session_step_obj, session_step);

@@ -98,14 +98,51 @@ typedef struct { // one operator's backward pass
     void *scratch;
 } backward_t;
 
+typedef struct { // a pass of an input gradient
+    mt_gradient_pass_t run;
+    const void *context;
+    int32_t units; // that it may be halved by; 0: not at all
+    uint32_t bytes; // of scratch, where it may be halved
+} pass_t;
+
+typedef struct {
+    const mt_session_t *s;
+    pass_t pass;
+} halves_t;
+
+typedef struct {
+    const pass_t *pass;
+    mt_gradient_out_t out;
+} half_t;
+
+static void run_half(void *argument) {
+    half_t *half = argument;
+    half->pass->run(half->pass->context, &half->out);
+}
+
+// A pass in two halves, and what both saw.
+static void run_halves(const void *context, mt_gradient_out_t *out) {
+    const halves_t *h = context;
+    half_t first = {&h->pass, *out}, second = {&h->pass, *out};
+    first.out.end = second.out.first = h->pass.units / 2;
+    second.out.scratch = (uint8_t *)out->scratch + mt_second_scratch(h->pass.bytes);
+    h->s->split(h->s->split_context, run_half, &first, &second);
+    out->seen_bits = first.out.seen_bits | second.out.seen_bits;
+    out->over = first.out.over + second.out.over;
+    out->saturated = first.out.saturated + second.out.saturated;
+}
+
 // Input gradient k through `pass`; its accumulators have the gradient's exponent plus `extra`.
-static void run_input_gradient(backward_t *b, uint32_t k, mt_gradient_pass_t pass, const void *context, int extra) {
+static void run_input_gradient(backward_t *b, uint32_t k, pass_t pass, int extra) {
     mt_session_t *s = b->s;
     uint16_t root = b->plan->in_root[k];
-    mt_gradient_out_t out = {.out = mt_arena_at(s, b->plan->grad_in[k]), .skip = mt_arena_at(s, b->plan->skip[k]), .bits = s->gradient_bits};
+    mt_gradient_out_t out = {.out = mt_arena_at(s, b->plan->grad_in[k]), .skip = mt_arena_at(s, b->plan->skip[k]), .scratch = b->scratch,
+                             .end = pass.units, .bits = s->gradient_bits};
     uint32_t n = mt_tensor_size(&s->model->tensors[root]);
-    s->exponents[root] = (int16_t)mt_clamp(mt_gradient_run(pass, context, &out, n, &s->shifts[2 * b->index + k], b->exponent + extra,
-        s->exponents[root], s->exact_shifts), -16384, 16384);
+    halves_t halves = {s, pass};
+    bool split = MT_CORES > 1 && s->split && pass.units > 1;
+    s->exponents[root] = (int16_t)mt_clamp(mt_gradient_run(split ? run_halves : pass.run, split ? &halves : pass.context, &out, n,
+        &s->shifts[2 * b->index + k], b->exponent + extra, s->exponents[root], s->exact_shifts), -16384, 16384);
 }
 
 static mt_update_t make_update(const backward_t *b, float largest_scale) {
@@ -124,8 +161,8 @@ static mt_update_t make_update(const backward_t *b, float largest_scale) {
 static void backward_head(backward_t *b) {
     mt_head_t head = mt_operand_head(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
-        mt_head_gradient_t g = {&head, b->q.data, b->scratch};
-        run_input_gradient(b, 0, mt_head_backward_input, &g, head.channels.scale_exponent);
+        mt_head_gradient_t g = {&head, b->q.data};
+        run_input_gradient(b, 0, (pass_t) {mt_head_backward_input, &g, 0, 0}, head.channels.scale_exponent);
     }
     mt_update_t u = make_update(b, head.channels.largest_scale);
     mt_head_update(&head, b->q.data, mt_arena_at(b->s, b->plan->saved), &u, b->scratch);
@@ -135,8 +172,9 @@ static void backward_conv2d(backward_t *b) {
     mt_conv_t conv = mt_operand_conv(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
         int extra = mt_fold_extra(mt_conv2d_backward_terms(&conv.window), b->s->gradient_bits);
-        mt_conv_gradient_t g = {&conv, b->q, b->scratch, extra};
-        run_input_gradient(b, 0, mt_conv2d_backward_input, &g, conv.channels.scale_exponent - extra);
+        mt_conv_gradient_t g = {&conv, b->q, extra};
+        pass_t pass = {mt_conv2d_backward_input, &g, conv.window.in_h * conv.window.in_w, mt_conv2d_backward_input_scratch(&conv.window)};
+        run_input_gradient(b, 0, pass, conv.channels.scale_exponent - extra);
     }
     mt_update_t u = make_update(b, conv.channels.largest_scale);
     if (b->plan->channels) {
@@ -150,8 +188,10 @@ static void backward_conv2d(backward_t *b) {
 static void backward_depthwise(backward_t *b) {
     mt_depthwise_t depthwise = mt_operand_depthwise(b->s, b->index, true);
     if (b->plan->flags & MT_F_GRAD_IN0) {
-        mt_depthwise_gradient_t g = {&depthwise, b->q, b->scratch};
-        run_input_gradient(b, 0, mt_depthwise_backward_input, &g, depthwise.channels.scale_exponent - 8);
+        mt_depthwise_gradient_t g = {&depthwise, b->q};
+        pass_t pass = {mt_depthwise_backward_input, &g, depthwise.window.in_c,
+                       mt_depthwise_backward_input_scratch(&depthwise.window, mt_weights_are_mixed(&depthwise.weights))};
+        run_input_gradient(b, 0, pass, depthwise.channels.scale_exponent - 8);
     }
     mt_update_t u = make_update(b, depthwise.channels.largest_scale);
     if (b->plan->channels) {
@@ -164,14 +204,14 @@ static void backward_depthwise(backward_t *b) {
 
 static void backward_pool(backward_t *b, bool max) {
     const mt_session_t *s = b->s;
-    mt_pool_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, max ? mt_arena_at(s, b->plan->saved) : NULL, b->scratch};
+    mt_pool_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, max ? mt_arena_at(s, b->plan->saved) : NULL};
     int bits = max ? -1 : mt_average_pool_exact_bits(&g.window);
     if (bits >= 0 && b->plan->skip[0] == MT_NONE) {
         mt_average_pool_spread(&g.window, b->q, mt_arena_at(s, b->plan->grad_in[0]));
         s->exponents[b->plan->in_root[0]] = (int16_t)(b->exponent - bits);
         return;
     }
-    run_input_gradient(b, 0, mt_pool_backward_input, &g, max ? 0 : -MT_POOL_BITS);
+    run_input_gradient(b, 0, (pass_t) {mt_pool_backward_input, &g, 0, 0}, max ? 0 : -MT_POOL_BITS);
 }
 
 // pad, and operators that pass their gradient: input k gets it as it is, or added to what waits there.
@@ -183,7 +223,7 @@ static void backward_move(backward_t *b, uint32_t k) {
     }
     int up = b->plan->skip[k] == MT_NONE ? 0 : MOVE_UP_BITS;
     mt_move_gradient_t g = {mt_operand_window(s->model, b->index, b->plan, s->classes), b->q, up};
-    run_input_gradient(b, k, mt_move_backward_input, &g, -up);
+    run_input_gradient(b, k, (pass_t) {mt_move_backward_input, &g, 0, 0}, -up);
 }
 
 static mt_gradient_t masked_gradient(const mt_session_t *s, uint32_t index) {

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "operators.h"
+#include "fixed.h"
 #include "gradient.h"
 #include "microtrain.h"
 #include "operand.h"
@@ -51,11 +52,27 @@ static void keep_channels(const mt_session_t *s, uint32_t index) {
     }
 }
 
-// One operator's kernel over window `w`: x[0], x[1] -> y.
-static void forward_window(const mt_session_t *s, uint32_t index, const mt_window_t *w, const int8_t *const x[2], int8_t *y) {
+// One operator's kernel over window `w`: x[0], x[1] -> y, of which `mask` holds the bits that are kept.
+typedef struct {
+    const mt_session_t *s;
+    uint32_t index;
+    mt_window_t w;
+    const int8_t *x[2];
+    int8_t *y;
+    void *scratch;
+    uint32_t mask; // bytes from the operator's on
+    int32_t first, end; // output channels of a convolution, input channels of a depthwise one; end 0: all
+} part_t;
+
+static void forward_part(const part_t *part) {
+    const mt_session_t *s = part->s;
+    const uint32_t index = part->index;
+    const mt_window_t *w = &part->w;
+    const int8_t *const *x = part->x;
+    int8_t *y = part->y;
     const mt_op_t *op = &s->model->ops[index];
     const mt_op_plan_t *p = &s->ops[index];
-    void *scratch = mt_arena_at(s, p->scratch_forward == MT_NONE ? 0 : p->scratch_forward); // never NULL, from which C counts no offsets
+    void *scratch = part->scratch;
     switch ((int)op->kind) {
         case MT_LINEAR:
             if (p->flags & MT_F_LOGITS) {
@@ -67,12 +84,22 @@ static void forward_window(const mt_session_t *s, uint32_t index, const mt_windo
         case MT_CONV2D: {
             mt_conv_t conv = mt_operand_conv(s, index, false);
             conv.window = *w;
+            conv.mask = conv.mask ? conv.mask + part->mask : NULL;
+            if (MT_CORES > 1 && part->end) {
+                conv.first = part->first;
+                conv.end = part->end;
+            }
             mt_conv2d_forward(&conv, x[0], y, scratch);
             break;
         }
         case MT_BUILT(DEPTHWISE_CONV2D): {
             mt_depthwise_t depthwise = mt_operand_depthwise(s, index, false);
             depthwise.window = *w;
+            depthwise.mask = depthwise.mask ? depthwise.mask + part->mask : NULL;
+            if (MT_CORES > 1 && part->end) {
+                depthwise.first = part->first;
+                depthwise.end = part->end;
+            }
             mt_depthwise_forward(&depthwise, x[0], y, scratch);
             break;
         }
@@ -103,6 +130,78 @@ static void forward_window(const mt_session_t *s, uint32_t index, const mt_windo
         default: // reshape shares its input's memory
             break;
     }
+}
+
+// ---- in two halves ----
+
+static void forward_half(void *argument) {
+    forward_part(argument);
+}
+
+static bool is_depthwise(const part_t *part) {
+    return part->s->model->ops[part->index].kind == MT_DEPTHWISE_CONV2D;
+}
+
+static bool may_split(const part_t *part) {
+    const mt_session_t *s = part->s;
+    return MT_CORES > 1 && s->split && (is_depthwise(part) || s->model->ops[part->index].kind == MT_CONV2D) && !(s->ops[part->index].flags & MT_F_LOGITS);
+}
+
+// Whether rows of the output may be made at the same time: none may write what the other one reads.
+static bool rows_are_apart(const part_t *part) {
+    const mt_window_t *w = &part->w;
+    const int8_t *x_end = part->x[0] + w->in_h * w->in_w * w->in_c, *y_end = part->y + w->out_h * w->out_w * w->out_c;
+    bool apart = x_end <= part->y || y_end <= part->x[0], inside = w->pad_top < w->kernel_h && (w->out_h - 1) * w->stride_h - w->pad_top < w->in_h;
+    return apart && inside;
+}
+
+static void run_halves(const part_t *whole, part_t *first, part_t *second) {
+    const mt_session_t *s = whole->s;
+    const bool mixed = s->ops[whole->index].flags & MT_F_COMPACT;
+    second->scratch = (uint8_t *)whole->scratch + mt_second_scratch(
+        is_depthwise(whole) ? mt_depthwise_forward_scratch(&whole->w, mixed) : mt_conv2d_forward_scratch(&whole->w, mixed));
+    s->split(s->split_context, forward_half, first, second);
+}
+
+// Output rows [from, end) of the whole.
+static part_t rows_of(const part_t *whole, int32_t from, int32_t end) {
+    part_t part = *whole;
+    const mt_window_t *w = &whole->w;
+    int32_t top = from * w->stride_h - w->pad_top, first = mt_clamp(top, 0, w->in_h - 1);
+    part.w.out_h = end - from;
+    part.w.pad_top = first - top;
+    part.w.in_h = w->in_h - first;
+    part.x[0] += first * w->in_w * w->in_c;
+    part.y += from * w->out_w * w->out_c;
+    part.mask = (uint32_t)(from * w->out_w * w->out_c) / 8;
+    return part;
+}
+
+static void forward_whole(const part_t *whole) {
+    const mt_window_t *w = &whole->w;
+    int32_t row = w->out_w * w->out_c, middle = (w->out_h + 1) / 2;
+    while (middle < w->out_h && middle * row % 8) { // bits of the mask share no byte
+        middle++;
+    }
+    if (!may_split(whole) || middle == w->out_h || !rows_are_apart(whole)) {
+        forward_part(whole);
+        return;
+    }
+    part_t first = rows_of(whole, 0, middle), second = rows_of(whole, middle, w->out_h);
+    run_halves(whole, &first, &second);
+}
+
+// A row alone, which has no mask, in halves of its channels: fours, as the kernels take them.
+static void forward_channels(const part_t *whole) {
+    const int32_t channels = is_depthwise(whole) ? whole->w.in_c : whole->w.out_c, middle = (int32_t)mt_align((uint32_t)channels / 2, 4);
+    if (!may_split(whole) || middle >= channels) {
+        forward_part(whole);
+        return;
+    }
+    part_t first = *whole, second = *whole;
+    first.end = second.first = middle;
+    second.end = channels;
+    run_halves(whole, &first, &second);
 }
 
 // ---- row by row ----
@@ -136,11 +235,12 @@ static bool forward_row(const mt_session_t *s, const mt_stream_t *stream, uint32
     if (!mt_stream_next(stream, index, &w, &first)) {
         return false;
     }
-    const int8_t *x[2] = {NULL, NULL};
+    part_t part = {.s = s, .index = index, .w = w, .scratch = mt_arena_at(s, s->ops[index].scratch_forward)};
     for (uint32_t k = 0; k < mt_input_count(&s->model->ops[index]); k++) {
-        x[k] = row_at(s, stream, mt_stream_source(stream, index, k), first);
+        part.x[k] = row_at(s, stream, mt_stream_source(stream, index, k), first);
     }
-    forward_window(s, index, &w, x, next_row(s, stream, index + 1, s->ops[index].rows));
+    part.y = next_row(s, stream, index + 1, s->ops[index].rows);
+    forward_channels(&part);
     stream->rows[index + 1].end++;
     return true;
 }
@@ -173,9 +273,9 @@ void mt_session_forward_op(mt_session_t *s, uint32_t i) {
     if (p->flags & MT_F_COMPACT && p->saved != MT_NONE) { // nothing is kept where no gradient arrives
         keep_channels(s, i);
     }
-    mt_window_t w = mt_operand_window(s->model, i, p, s->classes);
-    const int8_t *x[2] = {mt_arena_at(s, p->in[0]), mt_arena_at(s, p->in[1])};
-    forward_window(s, i, &w, x, mt_arena_at(s, p->out));
+    part_t whole = {.s = s, .index = i, .w = mt_operand_window(s->model, i, p, s->classes), .x = {mt_arena_at(s, p->in[0]), mt_arena_at(s, p->in[1])},
+                    .y = mt_arena_at(s, p->out), .scratch = mt_arena_at(s, p->scratch_forward)};
+    forward_whole(&whole);
     const mt_op_t *op = &s->model->ops[i];
     if (p->flags & MT_F_MASK_BITS && op->activation != MT_ACT_RANGE) {
         mt_clamp_mask_t mask = mt_operand_mask(op);

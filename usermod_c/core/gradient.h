@@ -35,6 +35,8 @@ bool mt_gradient_is_dense(mt_gradient_t g, int32_t n, int32_t zeros);
 typedef struct { // where an input gradient goes, and what the pass saw
     void *out; // int8_t, or int16_t where bits > 8
     const void *skip; // gradient from another consumer of the tensor, of the same type, or NULL
+    void *scratch; // of the pass
+    int32_t first, end; // what it covers, where it may be halved: pixels of a convolution, input channels of a depthwise one
     int bits;
     int skip_shift; // its exponent minus the accumulator's
     int pre_shift; // accumulators are shifted right by this first, so that the skip fits
@@ -56,7 +58,7 @@ typedef struct { // sums of `columns` elements of `rows` pixels
 // The same for a block of sums; elements of its rows begin at index, index + pitch and so on.
 void mt_gradient_store_rows(mt_gradient_out_t *g, const mt_gradient_sums_t *s, size_t index, size_t pitch);
 
-// Runs one input-gradient pass over the whole tensor; must be repeatable: its inputs stay as they are.
+// Runs one input-gradient pass over the tensor; must be repeatable: its inputs stay as they are.
 typedef void (*mt_gradient_pass_t)(const void *context, mt_gradient_out_t *out);
 
 // Runs `pass` with the kept shift, again with the exact one where it fits badly (rule R7), and advances the kept shift.

@@ -15,6 +15,10 @@
 #define MT_NO_TENSOR 0xFFFFu
 #define MT_ALIGN 8 // bytes, of every buffer in the block
 #define MT_REGIONS 4 // most pieces that an arena may consist of
+#ifndef MT_CORES
+#define MT_CORES 1 // most that the engine can use: a build for a board with a second one says 2
+#endif
+#define MT_STACK_BYTES 2048 // of a second core, where the plan has one
 #define MT_SESSION_BYTES 256 // reserved at the start of the block for mt_session_t, on 32- and 64-bit targets alike
 
 enum mt_code {
@@ -147,6 +151,7 @@ typedef struct {
     const mt_region_t *regions; // where the arena goes; NULL: behind the rest of the block, in one piece
     uint32_t region_count;
     enum mt_stream_kind stream;
+    uint32_t cores; // up to MT_CORES. 2: a stack, and scratch for halves of an operator that run at the same time (mt_session_set_split); 0 or 1: one at a time
 } mt_scheme_t;
 
 enum { // mt_op_plan_t.flags
@@ -189,7 +194,7 @@ typedef struct {
     uint32_t arena_lower_bound; // largest sum of bytes live at once
     uint32_t state_bytes; // what a checkpoint holds: trained tensors, random state, shift states
     uint32_t derived_bytes;
-    uint32_t table_bytes; // session header, operator plans, channel lists, exponents
+    uint32_t table_bytes; // session header, operator plans, channel lists, exponents, the second core's stack
     uint32_t total_bytes; // sum of the above: the block mt_session_init needs (without the arena, where that has regions)
     uint32_t trainable_bytes; // int8 weights and int32 biases in the state
     uint32_t optimizer_bytes; // of the state: velocities
@@ -218,6 +223,7 @@ typedef struct {
     uint32_t stream_ops; // the first operators, which run row by row
     uint32_t stream; // arena offset of the rows that are there
     uint32_t input_rows; // of the sample that the arena holds; 0: all
+    uint32_t cores; // as in the scheme, never 0
 } mt_plan_t;
 
 typedef struct { // of one operator, for reports
@@ -245,12 +251,17 @@ typedef void (*mt_tap_t)(void *context, uint32_t op, int kind, uint32_t channel,
 // Writes the sample's next row; called for all of them, in order, in every forward pass.
 typedef void (*mt_row_source_t)(void *context, int8_t *row, uint32_t bytes);
 
+// Calls half(first) and half(second), which write disjoint memory, at the same time or one after the other, and returns when both have.
+typedef void (*mt_half_t)(void *argument);
+typedef void (*mt_split_t)(void *context, mt_half_t half, void *first, void *second);
+
 typedef struct {
     const mt_model_t *model;
     uint8_t *block;
     mt_op_plan_t *ops;
     uint16_t *lists;
     int16_t *exponents; // of the gradient of each tensor
+    uint8_t *stack; // MT_STACK_BYTES for the second core; NULL where the plan has one
     uint8_t *state, *derived;
     uint8_t *arena[MT_REGIONS]; // arena offset region_start[k] is the first byte of arena[k]
     uint32_t region_start[MT_REGIONS]; // MT_NONE where there is no region
@@ -262,6 +273,8 @@ typedef struct {
     uint16_t stream_ops, input_rows;
     mt_row_source_t source;
     void *source_context;
+    mt_split_t split; // NULL: operators run whole
+    void *split_context;
     int32_t lr_mantissa; // Q30 in [1, 2); 0: no update
     float weight_decay;
     int16_t lr_exponent;
@@ -294,6 +307,11 @@ int mt_session_set_optimizer(mt_session_t *s, const mt_optimizer_t *optimizer);
 int8_t *mt_session_input(mt_session_t *s);
 // Where the sample comes from if the plan has input_rows: instead of mt_session_input.
 void mt_session_set_source(mt_session_t *s, mt_row_source_t source, void *context);
+// From now on convolutions run in two halves: forward by rows or channels of the output, input gradients by pixels or channels; the same bytes. What works
+// in place or updates parameters stays whole. NULL: whole again. MT_ERR_VALUE where the plan has no memory for it (mt_scheme_t.cores).
+int mt_session_set_split(mt_session_t *s, mt_split_t split, void *context);
+// Whether halves that ran on `stack` have left its last bytes alone; true where there is none.
+bool mt_session_stack_is_intact(const mt_session_t *s);
 // Runs the network. Afterwards mt_session_output holds the logits (int32 Q16, `logits` set) or the int8 output.
 void mt_session_forward(mt_session_t *s);
 const void *mt_session_output(const mt_session_t *s);

@@ -82,6 +82,7 @@ static mt_conv_t operand(const mt_session_t *s, uint32_t index, const mt_state_l
     uint8_t *state = s->state + p->state, *derived = s->derived + p->derived;
     mt_conv_t c = {.window = mt_operand_window(m, index, p, s->classes)};
     c.weights.taps = c.window.kernel_h * c.window.kernel_w;
+    c.end = c.window.out_c;
     c.weights.in_c = c.window.in_c;
     c.weights.count = p->channels;
     c.mask = op->activation == MT_ACT_RANGE ? mt_arena_at(s, p->mask) : NULL;
@@ -125,7 +126,7 @@ mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op, bool scales) {
 
 mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op, bool scales) {
     mt_conv_t c = mt_operand_conv(s, op, scales);
-    mt_depthwise_t d = {c.window, c.weights, c.channels, c.mask, s->model->ops[op].channel_multiplier};
+    mt_depthwise_t d = {c.window, c.weights, c.channels, c.mask, s->model->ops[op].channel_multiplier, 0, c.window.in_c};
     d.weights.in_c = c.window.out_c;
     d.weights.count *= d.multiplier;
     return d;

@@ -44,4 +44,9 @@ mt_conv_t mt_operand_conv(const mt_session_t *s, uint32_t op, bool scales);
 mt_depthwise_t mt_operand_depthwise(const mt_session_t *s, uint32_t op, bool scales);
 mt_head_t mt_operand_head(const mt_session_t *s, uint32_t op, bool scales);
 
+// Where the second half's scratch begins, when an operator of `bytes` scratch runs in two halves.
+static inline uint32_t mt_second_scratch(uint32_t bytes) {
+    return mt_align(bytes, MT_ALIGN);
+}
+
 #endif // MT_OPERAND_H

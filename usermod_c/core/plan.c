@@ -90,7 +90,8 @@ static void lay_out_state(planner_t *p) {
         info->backward_macs += layer.backward_macs;
     }
     info->table_bytes = MT_SESSION_BYTES + mt_align(p->n * (uint32_t)sizeof(mt_op_plan_t), MT_ALIGN)
-        + mt_align(p->plan->list_count * 2, MT_ALIGN) + mt_align((uint32_t)p->m->tensor_count * 2, MT_ALIGN);
+        + mt_align(p->plan->list_count * 2, MT_ALIGN) + mt_align((uint32_t)p->m->tensor_count * 2, MT_ALIGN)
+        + (p->plan->cores > 1 ? MT_STACK_BYTES : 0);
     info->state_bytes = mt_align(info->state_bytes, MT_ALIGN);
     info->derived_bytes = mt_align(info->derived_bytes, MT_ALIGN);
     info->total_bytes = info->table_bytes + info->state_bytes + info->derived_bytes + info->arena_bytes;
@@ -182,7 +183,11 @@ static int find_buffers(planner_t *p) {
 int mt_plan(const mt_model_t *m, const mt_scheme_t *scheme, void *work, size_t work_size, mt_plan_t *plan, mt_error_t *error) {
     work_layout_t l = work_layout(m, scheme);
     uint8_t *base = work;
-    *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8};
+    *plan = (mt_plan_t) {.loss = scheme->loss, .new_classes = scheme->new_classes, .gradient_bits = scheme->gradient_bits ? scheme->gradient_bits : 8,
+        .cores = scheme->cores ? scheme->cores : 1};
+    if (plan->cores > MT_CORES) {
+        return mt_fail(error, MT_ERR_VALUE, -1, MT_CORES, plan->cores);
+    }
     planner_t p = {.m = m, .scheme = scheme, .plan = plan, .error = error};
     if (work_size < l.bytes) {
         return mt_fail(error, MT_ERR_MEMORY, -1, l.bytes, (uint32_t)work_size);

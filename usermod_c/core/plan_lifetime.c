@@ -24,6 +24,11 @@ static bool gradient_is_shared(const planner_t *p, uint16_t buffer, const tensor
     return false;
 }
 
+// Bytes of scratch, of both halves where the operator may run in two.
+static uint32_t of_halves(const planner_t *p, uint32_t bytes) {
+    return p->plan->cores > 1 && bytes ? mt_second_scratch(bytes) + bytes : bytes;
+}
+
 static uint32_t backward_scratch(const planner_t *p, uint32_t index) {
     const mt_op_t *op = &p->m->ops[index];
     const mt_op_plan_t *plan = &p->plan->ops[index];
@@ -37,12 +42,12 @@ static uint32_t backward_scratch(const planner_t *p, uint32_t index) {
                 input = mt_head_backward_input_scratch(&w, mixed);
                 update = mt_head_update_scratch(&w, plan->channels);
             } else {
-                input = mt_conv2d_backward_input_scratch(&w);
+                input = of_halves(p, mt_conv2d_backward_input_scratch(&w));
                 update = plan->channels ? mt_conv2d_update_scratch(&w, plan->channels) : 0;
             }
             break;
         case MT_BUILT(DEPTHWISE_CONV2D):
-            input = mt_depthwise_backward_input_scratch(&w, mixed);
+            input = of_halves(p, mt_depthwise_backward_input_scratch(&w, mixed));
             update = plan->channels ? mt_depthwise_update_scratch(&w) : 0;
             break;
         case MT_BUILT(AVERAGE_POOL):
@@ -159,9 +164,9 @@ static uint32_t forward_scratch(const planner_t *p, uint32_t index, bool row) {
     switch ((int)p->m->ops[index].kind) {
         case MT_CONV2D:
         case MT_LINEAR:
-            return plan->flags & MT_F_LOGITS ? mt_head_forward_scratch(&w, mixed) : mt_conv2d_forward_scratch(&w, mixed);
+            return plan->flags & MT_F_LOGITS ? mt_head_forward_scratch(&w, mixed) : of_halves(p, mt_conv2d_forward_scratch(&w, mixed));
         case MT_BUILT(DEPTHWISE_CONV2D):
-            return mt_depthwise_forward_scratch(&w, mixed);
+            return of_halves(p, mt_depthwise_forward_scratch(&w, mixed));
         case MT_BUILT(SOFTMAX):
             return (uint32_t)w.out_c * 4;
         default:

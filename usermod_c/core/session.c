@@ -12,6 +12,8 @@ _Static_assert(sizeof(mt_session_t) <= MT_SESSION_BYTES, "the block's tables are
 
 #define RESERVED_STATE 8 // random state, samples summed since the last update
 #define MAX_SHIFT 24
+#define STACK_FILL 0xA5
+#define STACK_GUARD 16
 
 static uint8_t *take(uint8_t **at, uint32_t bytes) {
     uint8_t *p = *at;
@@ -120,12 +122,17 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
         .model = model, .block = block, .total_bytes = info->total_bytes, .state_bytes = info->state_bytes, .run_count = n,
         .output = plan->output, .grad_top = plan->grad_top, .loss_scratch = plan->loss_scratch, .input = plan->input, .stream = plan->stream,
         .stream_ops = (uint16_t)plan->stream_ops, .input_rows = (uint16_t)plan->input_rows,
-        .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits, .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
+        .classes = info->classes, .loss = (uint8_t)plan->loss, .gradient_bits = (uint8_t)plan->gradient_bits,
+        .logits = (plan->ops[n - 1].flags & MT_F_LOGITS) != 0,
         .accumulate = 1, .plain = true, .qas = true,
     };
     s->ops = (mt_op_plan_t *)take(&at, n * (uint32_t)sizeof(mt_op_plan_t));
     s->lists = (uint16_t *)take(&at, plan->list_count * 2);
     s->exponents = (int16_t *)take(&at, (uint32_t)model->tensor_count * 2);
+    if (plan->cores > 1) {
+        s->stack = take(&at, MT_STACK_BYTES);
+        memset(s->stack, STACK_FILL, MT_STACK_BYTES);
+    }
     s->state = take(&at, info->state_bytes);
     s->derived = take(&at, info->derived_bytes);
     for (uint32_t k = 0; k < MT_REGIONS; k++) {
@@ -149,6 +156,24 @@ int mt_session_init(mt_session_t **session, const mt_model_t *model, const mt_pl
     mt_session_refresh(s);
     *session = s;
     return MT_OK;
+}
+
+int mt_session_set_split(mt_session_t *s, mt_split_t split, void *context) {
+    if (split && !s->stack) {
+        return MT_ERR_VALUE;
+    }
+    s->split = split;
+    s->split_context = context;
+    return MT_OK;
+}
+
+bool mt_session_stack_is_intact(const mt_session_t *s) {
+    for (uint32_t i = 0; s->stack && i < STACK_GUARD; i++) {
+        if (s->stack[i] != STACK_FILL) {
+            return false;
+        }
+    }
+    return true;
 }
 
 int mt_session_set_lr(mt_session_t *s, float lr) {

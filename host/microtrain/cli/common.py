@@ -14,7 +14,7 @@ import click
 
 from microtrain.link.board_process import REPO
 from microtrain.link.transport import Device, Progress
-from microtrain.run.train import GRADIENT_BITS, MOMENTUM_BITS
+from microtrain.run.train import CORES, GRADIENT_BITS, MOMENTUM_BITS
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUTPUT = click.Path(dir_okay=False, path_type=Path)
@@ -36,6 +36,10 @@ def gradient_bits_option(default: int | None) -> Callable[[Any], Any]:
     )  # fmt: skip
 
 
+cores_option = click.option(
+    "--cores", type=click.Choice(CORES), default=1, show_default=True,
+    help="2: both cores of an RP2040 or RP2350: the same bytes in less time, for more RAM.",
+)  # fmt: skip
 momentum_bits_option = click.option(
     "--momentum-bits", type=click.Choice(MOMENTUM_BITS),
     help="Of every trained parameter's velocity, which --momentum and --accumulate need  "

@@ -35,10 +35,13 @@ class EmulatedRP2040(EmulatorProcess):
     folder: where the image of its flash chip lies (rp2040-flash.img), which keeps file system and
     ROMFS from run to run; None is a temporary one, removed at close.
     firmware: the UF2 file to flash first; None is the one that `make firmware` builds.
+    cores: 2 as on the chip, or 1: the other never answers.
     Otherwise as BoardProcess. The emulator is a part of the repository, not of this package.
     """
 
-    def __init__(self, folder: Path | None = None, *, firmware: Path | None = None) -> None:
+    def __init__(
+        self, folder: Path | None = None, *, firmware: Path | None = None, cores: int = 2
+    ) -> None:
         uf2 = firmware or rp2040_firmware_path()
         if not PROGRAM.is_file():
             raise DeviceError(f"no emulator at {PROGRAM}: emu:rp2040 needs a checkout")
@@ -46,5 +49,7 @@ class EmulatedRP2040(EmulatorProcess):
             raise DeviceError("node is missing, which runs the RP2040 emulator: install nodejs")
         if not LIBRARY.is_dir():
             raise DeviceError("the RP2040 emulator is not set up: run `make emulator`")
-        command = ["node", str(PROGRAM), str(LIBRARY), str(uf2.resolve()), FLASH_NAME]
+        command = [
+            "node", str(PROGRAM), str(LIBRARY), str(uf2.resolve()), FLASH_NAME, str(cores)
+        ]  # fmt: skip
         super().__init__("the emulated RP2040", command, folder)

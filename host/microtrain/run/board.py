@@ -12,7 +12,7 @@ from microtrain.link.rom import MOUNT
 from microtrain.link.session import Progress, Session, hash_timeout, raise_failure
 from microtrain.link.transport import Device
 
-VERSION = 4  # of the board's module that this program knows
+VERSION = 5  # of the board's module that this program knows
 WAIT_S = 0.2  # how fast Ctrl-C is noticed
 Event = dict[str, Any]
 OnEvent = Callable[[Event], object]

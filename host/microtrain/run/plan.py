@@ -21,13 +21,14 @@ def plan(
     wide: bool = False,
     gradient_bits: int = 8,
     momentum_bits: int = 0,
+    cores: int = 1,
     others: Sequence[str] = (),
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the plan (bytes, multiply-accumulates, `layers`) and the total RAM of other schemes.
 
     new_head: classes of a new classifier. wide: one more byte a trained weight.
     gradient_bits: 8, or 12 in two bytes. momentum_bits: 8 or 16 for every trained parameter's
-    velocity, which momentum and accumulation need; 0: none.
+    velocity, which momentum and accumulation need; 0: none. cores: 2 for both of a board.
     others: names of schemes to compare with.
     Raises ModelError, SchemeError, DeviceError.
     """
@@ -37,7 +38,7 @@ def plan(
     options = {
         "model": put(device, image.name, source.data), "scheme": resolved, "new_head": new_head,
         "loss": loss, "wide": wide, "gradient_bits": gradient_bits,
-        "momentum_bits": momentum_bits, "others": list(others),
+        "momentum_bits": momentum_bits, "cores": cores, "others": list(others),
     }  # fmt: skip
     call(device, "plan", options, events.append)
     found, *rest = events

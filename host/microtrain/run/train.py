@@ -19,6 +19,7 @@ from microtrain.run.samples import SampleServer, describe
 
 GRADIENT_BITS = (8, 12)
 MOMENTUM_BITS = (8, 16)
+CORES = (1, 2)
 SCHEDULES = ("constant", "linear", "cosine", "halve")
 STEP_SCHEDULE = "step=FACTOR@PERCENT,PERCENT..."
 AUGMENTATIONS = {"flip": 1, "shift": 65535, "brightness": 255, "cutout": 65535}  # most of each
@@ -45,7 +46,7 @@ class TrainOptions:
     one update. momentum_bits: 8 or 16 a trained parameter, where one of momentum and accumulate
     is given; the board takes 16. autosave: seconds between two checkpoints on the board, from
     which a run goes on that a reset ended; 0: none. stream: the data sets stay here, and the board
-    gets each sample when it needs it.
+    gets each sample when it needs it. cores: 2 for both of a board that has two: the same bytes.
     """
 
     model: Path
@@ -74,6 +75,7 @@ class TrainOptions:
     accumulate: int | None = None
     autosave: float = 60.0
     stream: bool = False
+    cores: int = 1
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ class Training:
             name: value for name in OPTIMIZER if (value := getattr(options, name)) is not None
         }
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
-                     "wide", "gradient_bits", "patience", "keep_best", "autosave"):  # fmt: skip
+                     "wide", "gradient_bits", "patience", "keep_best", "autosave",
+                     "cores"):  # fmt: skip
             self.board_options[name] = getattr(options, name)
 
     def start(self) -> None:

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { installBootrom } from './bootrom.mjs';
+import { SecondCore, TURN } from './second_core.mjs';
 
 const { RP2040, USBCDC, ConsoleLogger, LogLevel } = await import(
   pathToFileURL(join(process.argv[2], 'dist', 'esm', 'index.js')).href
@@ -42,9 +43,10 @@ class SerialPort extends USBCDC {
 }
 
 export class Board {
-  // onData: called with what the board sends over its serial port.
-  constructor(flash, onData) {
+  // onData: called with what the board sends over its serial port. cores: 2, or 1: core 1 is dead.
+  constructor(flash, onData, cores = 2) {
     this.flash = flash;
+    this.cores = cores;
     this.onData = onData;
     this.input = [];
     this.state = 'running';
@@ -76,6 +78,7 @@ export class Board {
     mcu.core.SP = mcu.bootrom[0];
     mcu.core.LR = 0;
     mcu.core.PC = 0x10000000;
+    this.second = this.cores > 1 ? new SecondCore(mcu) : null;
     this.mcu = mcu;
     this.state = 'running';
   }
@@ -96,9 +99,12 @@ export class Board {
 
   run() {
     const { core, clock } = this.mcu;
+    const { second } = this;
     const end = Math.min(this.steps + SLICE, this.lastStep);
     for (; this.steps < end && this.state === 'running'; this.steps++) {
-      if (core.waiting) {
+      if (core.waiting && second?.busy) {
+        clock.tick(second.turn(TURN) * NANOSECONDS_PER_CYCLE);
+      } else if (core.waiting) {
         const wait = clock.nextAlarm ? clock.nanosToNextAlarm : Infinity;
         if (wait > SHORT_WAIT) {
           this.sleep(wait);
@@ -106,7 +112,8 @@ export class Board {
         }
         clock.tick(wait);
       } else {
-        clock.tick(core.executeInstruction() * NANOSECONDS_PER_CYCLE);
+        const cycles = second?.runs ? second.step() : core.executeInstruction();
+        clock.tick(cycles * NANOSECONDS_PER_CYCLE);
       }
     }
     if (this.steps === this.lastStep) {

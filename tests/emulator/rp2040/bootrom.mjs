@@ -19,6 +19,9 @@ const CODE = 0x400;
 
 const BKPT = 0xbe00;
 const BX_LR = 0x4770;
+// Where a second core sleeps whose program has returned: wfi, and a branch back to it.
+export const ROM_SLEEP = 0x20;
+const SLEEP = [0xbf30, 0xe7fd];
 
 const code = (name) => name.charCodeAt(0) | (name.charCodeAt(1) << 8);
 
@@ -135,6 +138,7 @@ export function installBootrom(mcu, flash, enterBootMode) {
   rom.setUint16(0x14, FUNCTION_TABLE, true);
   rom.setUint16(0x16, DATA_TABLE, true);
   rom.setUint16(0x18, install(lookup), true);
+  SLEEP.forEach((word, i) => rom.setUint16(ROM_SLEEP + 2 * i, word, true));
 
   Object.entries(ROM_FUNCTIONS).forEach(([name, action], i) => {
     rom.setUint16(FUNCTION_TABLE + 4 * i, code(name), true);

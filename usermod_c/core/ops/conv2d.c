@@ -160,7 +160,7 @@ static void load_rows(const mt_conv_t *c, const mt_finish_t *f, int32_t o, int32
     const bool mixed = mt_weights_are_mixed(w), filled = packed && k != pitch;
     const int8_t *source = (w->trained ? w->trained : w->frozen) + o * k;
     int32_t moved[4];
-    rows->count = mt_min(4, c->window.out_c - o);
+    rows->count = mt_min(4, c->end - o);
     rows->whole = packed && rows->count == 4;
     if (mixed) {
         mix_rows(w, o, rows->count, row_buffer, pitch, moved);
@@ -233,7 +233,7 @@ static void forward_vector(const mt_conv_t *c, const mt_finish_t f, const int8_t
     const mt_channels_t *ch = &c->channels;
     const mt_weights_t *w = &c->weights;
     const int32_t k = c->window.in_c;
-    for (int32_t o = 0; o < c->window.out_c; o++) {
+    for (int32_t o = c->first; o < c->end; o++) {
         int32_t moved = 0;
         const int8_t *row = row_buffer;
         if (mt_weights_are_mixed(w)) {
@@ -289,7 +289,7 @@ MT_HOT void mt_conv2d_forward(const mt_conv_t *c, const int8_t *x, int8_t *y, vo
             forward_vector(c, f, x, panel, row_buffer);
             return;
         }
-        for (int32_t o = 0; o < w->out_c; o += 4) {
+        for (int32_t o = c->first; o < c->end; o += 4) {
             rows_t rows;
             load_rows(c, &f, o, n, pitch, packed, row_buffer, &rows);
             if (packed && rows.count == 4) {

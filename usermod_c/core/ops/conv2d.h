@@ -31,6 +31,7 @@ typedef struct {
     mt_weights_t weights;
     mt_channels_t channels;
     uint8_t *mask; // MT_ACT_RANGE: receives a bit an output, set where the clamp changed nothing; else NULL
+    int32_t first, end; // output channels that are made
 } mt_conv_t;
 
 static inline mt_finish_t mt_finish_of(const mt_window_t *w, uint8_t *mask, int8_t *y) {
@@ -70,7 +71,6 @@ uint32_t mt_conv2d_forward_scratch(const mt_window_t *w, bool mixed);
 typedef struct {
     const mt_conv_t *conv;
     mt_gradient_t q;
-    void *scratch;
     int fold_extra;
 } mt_conv_gradient_t;
 void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out);

@@ -221,9 +221,9 @@ static MT_HOT __attribute__((noinline)) void widen_weights(const mt_weights_t *w
 
 static void backward_dense(const mt_conv_gradient_t *g, const dense_blocks_t *d, mt_gradient_out_t *out) {
     const mt_window_t *w = &g->conv->window;
-    int32_t pixels = w->in_h * w->in_w, pitch = MT_SUMS_BY_COLUMN ? d->pixels : MT_DENSE_COLUMNS;
-    for (int32_t pixel = 0; pixel < pixels; pixel += d->pixels) {
-        int32_t count = mt_min(d->pixels, pixels - pixel);
+    int32_t pitch = MT_SUMS_BY_COLUMN ? d->pixels : MT_DENSE_COLUMNS;
+    for (int32_t pixel = out->first; pixel < out->end; pixel += d->pixels) {
+        int32_t count = mt_min(d->pixels, out->end - pixel);
         fold_pixels(g, d, pixel, count);
         for (int32_t from = 0; from < w->in_c; from += MT_DENSE_COLUMNS) {
             int32_t n = mt_min(MT_DENSE_COLUMNS, w->in_c - from);
@@ -250,11 +250,11 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     backward_blocks_t b;
     dense_blocks_t d;
     uint32_t bytes = backward_blocks(w, &b);
-    place_blocks(w, &b, g->scratch);
+    place_blocks(w, &b, out->scratch);
     int32_t pixels = w->in_h * w->in_w;
     bool alike = pixels_are_alike(w, g->q), words = !(((uint32_t)w->in_c | (uintptr_t)weights->frozen | (uintptr_t)weights->trained) & 3);
     if (MT_ROWS && MT_FACTOR_ZEROS && mt_is_pointwise(w) && words && !alike && mt_gradient_is_dense(g->q, pixels * w->out_c, MT_FACTOR_ZEROS) &&
-        dense_blocks(w, g->scratch, bytes, &d)) {
+        dense_blocks(w, out->scratch, bytes, &d)) {
         backward_dense(g, &d, out);
         return;
     }
@@ -264,8 +264,8 @@ void mt_conv2d_backward_input(const void *context, mt_gradient_out_t *out) {
     }
     for (int32_t from = 0; from < w->in_c; from += b.columns) {
         int32_t n = mt_min(b.columns, w->in_c - from);
-        for (int32_t pixel = 0, count; pixel < pixels; pixel += count) {
-            count = alike ? pixels : mt_min(b.pixels, pixels - pixel);
+        for (int32_t pixel = out->first, count; pixel < out->end; pixel += count) {
+            count = alike ? out->end - out->first : mt_min(b.pixels, out->end - pixel);
             sum_pixels(g, &b, from, n, pixel, alike ? 1 : count);
             for (int32_t i = 0; i < count; i++) {
                 mt_gradient_store(out, b.sums + (alike ? 0 : i * b.columns), (size_t)((pixel + i) * w->in_c + from), (size_t)n);

@@ -151,14 +151,14 @@ void mt_depthwise_forward(const mt_depthwise_t *d, const int8_t *x, int8_t *y, v
         mt_mask_set(d->mask, (size_t)(w->out_h * w->out_w * w->out_c));
     }
     int32_t block = forward_block_size(w);
-    block_t b = {.start = scratch};
+    block_t b = {.from = d->first, .start = scratch};
     b.ring = (int8_t *)(b.start + block * d->multiplier);
     const int8_t *kernel = whole_kernel(d, (int8_t *)scratch + mt_depthwise_forward_scratch(w, false));
     if (MT_PLANES && mt_depthwise_packed_forward(d, kernel, x, y, scratch)) {
         return;
     }
-    for (; b.from < w->in_c; b.from += block) {
-        b.count = w->in_c - b.from < block ? w->in_c - b.from : block;
+    for (; b.from < d->end; b.from += block) {
+        b.count = d->end - b.from < block ? d->end - b.from : block;
         b.row_bytes = padded_width(w) * b.count;
         forward_block(d, &b, kernel, x, y);
     }
@@ -218,14 +218,14 @@ void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_depthwise_gradient_t *g = context;
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
-    int32_t block = gradient_block(w), *sums = g->scratch, *acc = sums + block * d->multiplier;
+    int32_t block = gradient_block(w), *sums = out->scratch, *acc = sums + block * d->multiplier;
     int16_t *multipliers = (int16_t *)(acc + block);
-    const int8_t *kernel = whole_kernel(d, (int8_t *)g->scratch + mt_depthwise_backward_input_scratch(w, false));
-    if (MT_PLANES && mt_depthwise_packed_backward_input(g, kernel, out, g->scratch)) {
+    const int8_t *kernel = whole_kernel(d, (int8_t *)out->scratch + mt_depthwise_backward_input_scratch(w, false));
+    if (MT_PLANES && mt_depthwise_packed_backward_input(g, kernel, out)) {
         return;
     }
-    for (int32_t from = 0; from < w->in_c; from += block) {
-        int32_t n = w->in_c - from < block ? w->in_c - from : block;
+    for (int32_t from = out->first; from < out->end; from += block) {
+        int32_t n = out->end - from < block ? out->end - from : block;
         for (int32_t j = 0, o = from * d->multiplier; j < n * d->multiplier; j++, o++) {
             multipliers[j] = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
         }

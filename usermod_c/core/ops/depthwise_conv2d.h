@@ -11,6 +11,7 @@ typedef struct {
     mt_channels_t channels;
     uint8_t *mask; // as in mt_conv_t
     int32_t multiplier; // out_c / in_c
+    int32_t first, end; // input channels whose outputs are made
 } mt_depthwise_t;
 
 // y may be x where mt_depthwise_may_overwrite says so: input rows are copied aside before an output row is written.
@@ -21,7 +22,6 @@ bool mt_depthwise_may_overwrite(const mt_window_t *w);
 typedef struct {
     const mt_depthwise_t *depthwise;
     mt_gradient_t q;
-    void *scratch;
 } mt_depthwise_gradient_t;
 // The accumulators' exponent is that of q + scale_exponent - 8.
 void mt_depthwise_backward_input(const void *context, mt_gradient_out_t *out);

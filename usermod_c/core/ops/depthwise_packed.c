@@ -82,7 +82,7 @@ bool mt_depthwise_packed_forward(const mt_depthwise_t *d, const int8_t *kernel, 
     p.source_step = p.target_step = w->in_c;
     mt_planes_begin(&p, scratch, w->in_zero);
     forward_t f = {{y, finish_slowly, NULL, {.below = w->act_min, .above = w->act_max, .mask_step = d->mask ? w->out_c / 8 : 0}}, mt_finish_of(w, d->mask, y), 0, 0, 0};
-    for (int32_t o = 0; o < w->out_c; o++) {
+    for (int32_t o = d->first; o < d->end; o++) {
         mt_planes_gather(&p, kernel + o, w->kernel_w, w->out_c);
         f.start = changing ? mt_channel_bias(&d->channels, o) - w->in_zero * sum_of_weights(&p, taps) : mt_channel_start(&d->channels, o);
         f.mult = d->channels.mult[o];
@@ -158,7 +158,7 @@ static void backward_steps(backward_t *b, uint32_t most_sum) {
     find_quiet_sums(b);
 }
 
-bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const int8_t *kernel, mt_gradient_out_t *out, void *scratch) {
+bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const int8_t *kernel, mt_gradient_out_t *out) {
     const mt_depthwise_t *d = g->depthwise;
     const mt_window_t *w = &d->window;
     mt_planes_t p;
@@ -166,9 +166,9 @@ bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const 
         return false;
     }
     p.source_step = p.target_step = w->out_c;
-    mt_planes_begin(&p, scratch, 0);
+    mt_planes_begin(&p, out->scratch, 0);
     backward_t b = {{out->out, store_slowly, mt_steps_stop, {0}}, out, 0, 0};
-    for (int32_t o = 0; o < w->out_c; o++) {
+    for (int32_t o = out->first; o < out->end; o++) {
         mt_planes_gather(&p, kernel + o, w->kernel_w, w->out_c);
         b.multiplier = mt_fold_multiplier(d->channels.scale[o], d->channels.scale_exponent);
         backward_steps(&b, (uint32_t)(w->kernel_h * w->kernel_w) << 14);

@@ -11,7 +11,7 @@ uint32_t mt_depthwise_packed_backward_scratch(const mt_window_t *w);
 uint32_t mt_depthwise_packed_gradient_scratch(const mt_window_t *w);
 // `kernel`: all weights, [taps][out_c].
 bool mt_depthwise_packed_forward(const mt_depthwise_t *d, const int8_t *kernel, const int8_t *x, int8_t *y, void *scratch);
-bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const int8_t *kernel, mt_gradient_out_t *out, void *scratch);
+bool mt_depthwise_packed_backward_input(const mt_depthwise_gradient_t *g, const int8_t *kernel, mt_gradient_out_t *out);
 // Of the weights; once an operator.
 bool mt_depthwise_packed_gradient_begin(const mt_window_t *w, mt_planes_t *p, void *scratch);
 // Gradient [taps] of output channel o's weights from channel i of x, [in_h][in_w][channels].

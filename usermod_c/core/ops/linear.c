@@ -32,7 +32,7 @@ uint32_t mt_head_backward_input_scratch(const mt_window_t *w, bool mixed) {
 void mt_head_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_head_gradient_t *g = context;
     const mt_head_t *h = g->head;
-    int32_t n = h->window.in_c, *acc = g->scratch, count = 0;
+    int32_t n = h->window.in_c, *acc = out->scratch, count = 0;
     int8_t *row_buffer = (int8_t *)(acc + n);
     const bool mixed = mt_weights_are_mixed(&h->weights);
     const int8_t *rows = mixed ? row_buffer : mt_weights_row(&h->weights, 0, 0, 1, row_buffer);

@@ -22,7 +22,6 @@ uint32_t mt_head_forward_scratch(const mt_window_t *w, bool mixed);
 typedef struct {
     const mt_head_t *head;
     const int16_t *q; // bounded by mt_loss_bits so that the sum over classes stays in int32
-    void *scratch;
 } mt_head_gradient_t;
 // The accumulators' exponent is that of q + scale_exponent.
 void mt_head_backward_input(const void *context, mt_gradient_out_t *out);

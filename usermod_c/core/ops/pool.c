@@ -100,7 +100,7 @@ static void add_share(const mt_pool_gradient_t *g, int32_t oy, int32_t ox, int32
 void mt_pool_backward_input(const void *context, mt_gradient_out_t *out) {
     const mt_pool_gradient_t *g = context;
     const mt_window_t *w = &g->window;
-    int32_t *acc = g->scratch;
+    int32_t *acc = out->scratch;
     for (int32_t iy = 0; iy < w->in_h; iy++) {
         for (int32_t ix = 0; ix < w->in_w; ix++) {
             memset(acc, 0, (size_t)w->in_c * 4);

@@ -15,7 +15,6 @@ typedef struct {
     mt_window_t window;
     mt_gradient_t q;
     const uint8_t *chosen; // max pool; NULL: average
-    void *scratch;
 } mt_pool_gradient_t;
 // The accumulators' exponent is that of q for max, q - MT_POOL_BITS for average.
 #define MT_POOL_BITS 15

@@ -9,6 +9,7 @@ import click
 
 from microtrain.cli.common import (
     FILE,
+    cores_option,
     gradient_bits_option,
     json_option,
     momentum_bits_option,
@@ -33,11 +34,12 @@ SMALLER = ("bias", "last")  # schemes that may fit where another does not
 @click.option("--wide", is_flag=True, help="One more byte for every trained weight.")
 @gradient_bits_option(8)
 @momentum_bits_option
+@cores_option
 @port_option
 @json_option
 def command(
     image: Path, scheme: str, ram: int | None, new_head: int | None, loss: str, wide: bool,
-    gradient_bits: int, momentum_bits: int | None, port: str, as_json: bool,
+    gradient_bits: int, momentum_bits: int | None, cores: int, port: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Say what training IMAGE needs: bytes of RAM, multiply-accumulates, layer by layer.
 
@@ -50,7 +52,8 @@ def command(
     with open_port(port) as device:
         found, totals = plan(
             device, image, scheme, new_head=new_head, loss=loss, wide=wide,
-            gradient_bits=gradient_bits, momentum_bits=momentum_bits or 0, others=others,
+            gradient_bits=gradient_bits, momentum_bits=momentum_bits or 0, cores=cores,
+            others=others,
         )  # fmt: skip
     needed = found["total_ram_bytes"]
     if as_json:

@@ -11,6 +11,7 @@ import click
 from microtrain.cli.common import (
     FILE,
     OUTPUT,
+    cores_option,
     gradient_bits_option,
     json_option,
     momentum_bits_option,
@@ -98,6 +99,7 @@ def _augment(_: click.Context, __: click.Parameter, text: str) -> dict[str, int]
 @click.option("--qas/--no-qas", default=None, help="Quantisation-aware scaling of the updates; "
               "without it, SGD on the integers as they are, for comparison  [default: the "
               "checkpoint's, else on]")
+@cores_option
 @click.option("--stream", is_flag=True, help="The data stays on this machine, and the board gets "
               "each sample when it needs it: for data that does not fit its storage.")
 @click.option("--autosave", type=click.FloatRange(0), default=60.0, show_default=True,
