@@ -2,7 +2,7 @@
 
 import _microtrain
 
-ABI = 4  # of _microtrain (usermod_c/bind/modmicrotrain.h)
+ABI = 5  # of _microtrain (usermod_c/bind/modmicrotrain.h)
 
 if getattr(_microtrain, "ABI", 0) != ABI:
     raise ImportError(

@@ -24,6 +24,8 @@ FILES = (
     "test_gradient.py",
     "test_checkpoint.py",
     "test_signature.py",
+    "test_sha256.py",
+    "test_frame.py",
 )
 
 

@@ -1,5 +1,7 @@
 #include "crc32.h"
 
+#include <string.h>
+
 // Remainders of one byte, polynomial 0xedb88320 (reflected): 1 KB of flash for a third of the time that a table of 16 takes.
 static const uint32_t table[256] = {
     0x00000000, 0x77073096, 0xee0e612c, 0x990951ba, 0x076dc419, 0x706af48f, 0xe963a535, 0x9e6495a3, 0x0edb8832, 0x79dcb8a4,
@@ -32,8 +34,21 @@ static const uint32_t table[256] = {
 
 uint32_t mt_crc32(uint32_t crc, const uint8_t *data, size_t n) {
     crc = ~crc;
-    for (size_t i = 0; i < n; i++) {
-        crc = crc >> 8 ^ table[(crc ^ data[i]) & 255];
+    const uint8_t *end = data + n;
+    for (; data < end && (uintptr_t)data % 4; data++) {
+        crc = crc >> 8 ^ table[(crc ^ *data) & 255];
+    }
+    for (; end - data >= 4; data += 4) { // one load for four bytes
+        uint32_t word;
+        memcpy(&word, __builtin_assume_aligned(data, 4), sizeof(word));
+        crc ^= word; // all targets are little-endian
+        crc = crc >> 8 ^ table[crc & 255];
+        crc = crc >> 8 ^ table[crc & 255];
+        crc = crc >> 8 ^ table[crc & 255];
+        crc = crc >> 8 ^ table[crc & 255];
+    }
+    for (; data < end; data++) {
+        crc = crc >> 8 ^ table[(crc ^ *data) & 255];
     }
     return ~crc;
 }

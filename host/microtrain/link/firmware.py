@@ -10,7 +10,7 @@ from microtrain.errors import DeviceError
 from microtrain.link.transport import ANSWER_TIMEOUT_S, Device
 
 # _microtrain.ABI of the engine that this program knows (usermod_c/bind/modmicrotrain.h).
-ENGINE_ABI = 4
+ENGINE_ABI = 5
 
 _IDENTIFY = """\
 def _mt_identify():
