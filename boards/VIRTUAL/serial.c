@@ -31,7 +31,7 @@ static int received_fd[2];           // pipe from the receiver thread to MicroPy
 static pthread_t vm_thread;
 static volatile int interrupt_char = -1;
 
-static uint8_t rx_buf[4096];
+static uint8_t rx_buf[1 << 16]; // as much as a pipe holds
 static size_t rx_len;
 static size_t rx_pos;
 
@@ -67,13 +67,16 @@ static bool nudge(void) {
 // Hands received bytes on, and the interrupt character to the VM's thread as a signal, so that
 // this is what an interrupt handler is on a board.
 static void receive(uint8_t *data, size_t len) {
-    size_t kept = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (interrupt_char >= 0 && data[i] == interrupt_char) {
-            pthread_kill(vm_thread, SIGUSR1);
-            nudges_left = NUDGES_MIN;
-        } else {
-            data[kept++] = data[i];
+    size_t kept = len;
+    if (interrupt_char >= 0) {
+        kept = 0;
+        for (size_t i = 0; i < len; i++) {
+            if (interrupt_char >= 0 && data[i] == interrupt_char) {
+                pthread_kill(vm_thread, SIGUSR1);
+                nudges_left = NUDGES_MIN;
+            } else {
+                data[kept++] = data[i];
+            }
         }
     }
     for (size_t done = 0; done < kept;) {
@@ -165,6 +168,13 @@ size_t board_stdin_read(uint8_t *to, size_t n) {
     memcpy(to, rx_buf + rx_pos, n);
     rx_pos += n;
     return n;
+}
+
+void board_stdin_wait(int ms) {
+    struct pollfd fd = {received_fd[0], POLLIN, 0};
+    if (rx_pos == rx_len) {
+        poll(&fd, 1, ms);
+    }
 }
 
 int mp_hal_stdin_rx_chr(void) {

@@ -18,7 +18,7 @@ GONE_MS = 10_000  # a host that says nothing for that long has gone
 FIRST_MS, LONGEST_MS = 250, 1000  # until a message is sent again: before a round trip is known
 SHORTEST_MS = 20
 ACK_EVERY = 4  # messages
-SPIN_MS = 5  # how long an idle board polls without a pause
+SPIN_MS = 5  # how long an idle board polls without a pause; a virtual one waits in the system
 # Bytes of heap from which on a board takes large blocks, and many of them ahead.
 ROOMY = 1 << 20
 
@@ -124,7 +124,7 @@ class Link:
     def slot(self):
         """Buffer for the next message, whose length and channel commit() gets."""
         while self.attached and (self.next - self.base) & 0xFFFF >= self.window:
-            self.poll()
+            self.wait()
         if not self.attached:
             raise Gone
         return self.slots[self.next % self.window]
@@ -269,6 +269,11 @@ class Link:
             elif channel == BYTES and self.take:
                 self.take(self.payload)
 
+    def wait(self):
+        """poll() when something has come, or after a while."""
+        self.codec.wait(SPIN_MS)
+        self.poll()
+
     # ---- the host comes and goes ----
 
     def _hello(self, payload):
@@ -320,6 +325,7 @@ class Link:
                 quiet = time.ticks_diff(time.ticks_ms(), self.heard)
                 if not self.attached and not self.run and (self.left or quiet > GONE_MS):
                     return
+                self.codec.wait(SPIN_MS)
                 if quiet > SPIN_MS:
                     time.sleep_ms(1)
 
@@ -334,6 +340,8 @@ class Link:
                 raise OSError("aborted by the host")
             if self.session != session or not self.attached:
                 raise Gone
+            if channel is None:
+                self.codec.wait(SPIN_MS)
 
     def request(self, request):
         try:
