@@ -19,8 +19,9 @@ FIRST_MS, LONGEST_MS = 250, 1000  # until a message is sent again: before a roun
 SHORTEST_MS = 20
 ACK_EVERY = 4  # messages
 SPIN_MS = 5  # how long an idle board polls without a pause; a virtual one waits in the system
-# Bytes of heap from which on a board takes large blocks, and many of them ahead.
-ROOMY = 1 << 20
+# From how many free bytes of heap on a board has which block, window and keep: large blocks cost
+# less time, but every byte is one that training lacks.
+SIZES = (1 << 20, 8192, 16, 32768), (160 << 10, 2048, 4, 4096), (0, 1024, 4, 4096)
 
 current = None  # the Link of the host that is attached, or was
 
@@ -32,11 +33,12 @@ class Gone(OSError):
 class Link:
     """Messages to and from one host, each once and in order.
 
-    block: bytes of payload. window: messages under way, and kept where one before is missing.
+    block: bytes of payload. window: messages under way, and kept where one before is missing; a
+    power of two. keep: bytes of events, at most, for a host that comes back.
     `handle` is called with each request, a dict; what it returns is the answer.
     """
 
-    def __init__(self, block, window):
+    def __init__(self, block, window, keep):
         self.largest = _largest()
         self.block, self.window = block, window
         self.codec = _microtrain.Link(sys.stdin.buffer, block)
@@ -51,8 +53,8 @@ class Link:
         self.control = None  # takes the requests that come in a run
         self.take = None  # takes bytes that come in a run
         self.generation = 0  # of the samples that a host sends (microtrain.remote)
-        self.events, self.event = [], 0  # kept for a host that comes back; the next one's number
-        self.kept, self.keep = 0, 4 * block  # bytes of them, at most
+        self.events, self.event = [], 0  # kept ones; the next one's number
+        self.kept, self.keep = 0, keep  # bytes of them
         self.left = False  # the host said BYE
         self.heard = time.ticks_ms()
         self._forget()
@@ -401,8 +403,8 @@ def serve(request=None):
     from microtrain.requests import Requests
 
     gc.collect()
-    roomy = gc.mem_free() > ROOMY
-    current = Link(8192, 16) if roomy else Link(1024, 4)
+    free = gc.mem_free()
+    current = Link(*next(size for least, *size in SIZES if free >= least))
     current.handle = Requests(current).handle
     try:
         if request:
