@@ -89,7 +89,7 @@ static void receive(uint8_t *data, size_t len) {
 
 static void *receiver(void *unused) {
     (void)unused;
-    static uint8_t data[4096];
+    static uint8_t data[1 << 15]; // a read of a pty gives 4 KB at most; each hand-over wakes the VM
     for (;;) {
         struct pollfd fds[2] = {{line_fd, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
         if (poll(fds, 2, nudge() ? PORT_POLL_MS : -1) <= 0) {
@@ -100,10 +100,12 @@ static void *receiver(void *unused) {
             _exit(0);
         }
         if (fds[0].revents & POLLIN) {
-            ssize_t n = read(line_fd, data, sizeof(data));
-            if (n > 0) {
-                receive(data, n);
+            size_t len = 0;
+            ssize_t n;
+            while (len < sizeof(data) && (n = read(line_fd, data + len, sizeof(data) - len)) > 0) {
+                len += n;
             }
+            receive(data, len);
         } else if (fds[0].revents & POLLHUP) {
             usleep(PORT_POLL_MS * 1000);
         }
@@ -170,11 +172,9 @@ size_t board_stdin_read(uint8_t *to, size_t n) {
     return n;
 }
 
-void board_stdin_wait(int ms) {
+bool board_stdin_wait(int ms) {
     struct pollfd fd = {received_fd[0], POLLIN, 0};
-    if (rx_pos == rx_len) {
-        poll(&fd, 1, ms);
-    }
+    return rx_pos < rx_len || poll(&fd, 1, ms) > 0;
 }
 
 int mp_hal_stdin_rx_chr(void) {

@@ -194,9 +194,9 @@ class Link:
 
     # ---- messages in ----
 
-    def message(self):
+    def message(self, idle=True):
         """Channel of the next message, whose bytes are `payload` until the next call; None: none
-        has come."""
+        has come. idle: then say what has arrived; without it something is about to."""
         codec = self.codec
         while True:
             if self.stash and self.expected in self.stash:
@@ -206,7 +206,8 @@ class Link:
                 continue
             kind = codec.receive()
             if not kind:
-                self._idle()
+                if idle:
+                    self._idle()
                 return None
             if kind == HELLO:
                 self._hello(bytes(codec.payload))
@@ -333,17 +334,16 @@ class Link:
 
     def bytes(self):
         """The next message of bytes, valid until the next call. Raises Gone, OSError."""
-        session = self.session
+        session, idle = self.session, False
         while True:
-            channel = self.message()
+            channel = self.message(idle)
             if channel == BYTES:
                 return self.payload
             if channel == REQUEST:
                 raise OSError("aborted by the host")
             if self.session != session or not self.attached:
                 raise Gone
-            if channel is None:
-                self.codec.wait(SPIN_MS)
+            idle = not self.codec.wait(SPIN_MS)
 
     def request(self, request):
         try:

@@ -92,18 +92,16 @@ static mp_obj_t link_receive(mp_obj_t self_in) {
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(link_receive_obj, link_receive);
 
-// link.wait(ms): until something comes in, where the port can be waited for; elsewhere not at all, a board has nothing else to do
+// link.wait(ms) -> whether something has come within that time; where the port cannot be waited for, False at once
 static mp_obj_t link_wait(mp_obj_t self_in, mp_obj_t ms) {
     const link_obj_t *self = MP_OBJ_TO_PTR(self_in);
     #ifdef MICROTRAIN_STDIN_WAIT
-    if (self->at == self->end) {
-        MICROTRAIN_STDIN_WAIT(mp_obj_get_int(ms));
-    }
+    return mp_obj_new_bool(self->at < self->end || MICROTRAIN_STDIN_WAIT(mp_obj_get_int(ms)));
     #else
     (void)self;
     (void)ms;
+    return mp_const_false;
     #endif
-    return mp_const_none;
 }
 static MP_DEFINE_CONST_FUN_OBJ_2(link_wait_obj, link_wait);
 

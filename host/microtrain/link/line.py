@@ -51,7 +51,8 @@ class Line:
         return len(self._out) - self._sent
 
     def exchange(self, timeout: float) -> bytes:
-        """Send what can be sent, return what has come; waits up to `timeout` seconds for either.
+        """Send what can be sent, return what has come; waits up to `timeout` seconds for that, not
+        longer than until all is sent.
 
         Raises OSError when the port is lost.
         """
@@ -60,13 +61,18 @@ class Line:
             return data
         if self._fd is None:
             return self._exchange_by_polling(timeout)
+        deadline = time.monotonic() + timeout
         self._write_fd()
-        writers = [self._fd] if self.unsent else []
-        readable, writable, _ = select.select([self._fd], writers, [], timeout)
-        if writable:
-            self._write_fd()
-        if not readable:
-            return b""
+        while True:
+            writers = [self._fd] if self.unsent else []
+            readable, writable, _ = select.select([self._fd], writers, [], timeout)
+            if writable:
+                self._write_fd()
+            if readable:
+                break
+            timeout = deadline - time.monotonic()
+            if not writers or not self.unsent or timeout <= 0:
+                return b""
         data = os.read(self._fd, READ_BYTES)
         if not data:
             raise OSError("the port was closed at its other end")
