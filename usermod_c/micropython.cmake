@@ -10,6 +10,10 @@ add_library(usermod_microtrain INTERFACE)
 target_sources(usermod_microtrain INTERFACE ${MICROTRAIN_BIND} ${MICROTRAIN_CORE})
 # Both ports keep what standard input has received there (bind/link.c).
 target_compile_definitions(usermod_microtrain INTERFACE MICROTRAIN_STDIN_RINGBUF=1)
+if(IDF_TARGET MATCHES "^esp32(s3)?$")
+    # Xtensa with the options MAC16 and loops, which not all have (core/arch/xtensa).
+    target_compile_definitions(usermod_microtrain INTERFACE MT_MAC16=1)
+endif()
 target_include_directories(usermod_microtrain INTERFACE ${CMAKE_CURRENT_LIST_DIR}/core)
 # Floating point in the same steps on every target: never contracted into fused multiply-adds.
 set_source_files_properties(${MICROTRAIN_CORE} PROPERTIES COMPILE_OPTIONS "-O3;-ffp-contract=off")

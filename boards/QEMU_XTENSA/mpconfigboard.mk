@@ -8,6 +8,7 @@ CROSS_COMPILE = $(XTENSA)/bin/xtensa-esp32-elf-
 CFLAGS += -DMICROPY_HW_MCU_NAME='"de233_fpu"'
 LDFLAGS += -nostdlib
 LIBS = $(XTENSA)/setjmp.o $(XTENSA)/libgcc/libgcc.a
+CFLAGS += -DMT_MAC16=1
 CFLAGS += -DBOARD_UART=0xfd050020 -DBOARD_UART_STEP=4
 MPY_CROSS_FLAGS += -march=xtensawin
 

@@ -7,6 +7,8 @@ power   every erase and write of checkpoint saves on the virtual board, 500 rand
         emulated RP2040: power_cuts, power_cut_losses. A quarter of an hour.
 runs    training runs that are killed again and again: killed_runs, killed_run_mismatches,
         kills. Half an hour.
+resets  an emulated RP2040 that trains by itself, whose power goes after random instructions:
+        resets, reset_mismatches. Half an hour.
 link    files over lines with faults, and how fast: link_bytes, link_mismatches, link_rates.
 training  what following a run costs it, and data that is on the host: followed, streamed.
 boards  24 virtual boards at once for ten minutes: boards, board_runs, board_events, lost_events,
@@ -29,6 +31,7 @@ import killed_runs
 import link_rates
 import many_boards
 import power_cuts
+import resets as reset_runs
 import results
 import training_rates
 
@@ -75,6 +78,14 @@ def runs(options: argparse.Namespace) -> None:
     })  # fmt: skip
 
 
+def resets(options: argparse.Namespace) -> None:
+    """Cut the power after any instruction."""
+    found = reset_runs.measure(options.reset_runs, cuts=3)
+    print(f"{found.runs} runs of {found.instructions:,} instructions: {found.cuts} resets, "
+          f"{found.mismatches} mismatches")  # fmt: skip
+    results.merge({"resets": found.cuts, "reset_mismatches": found.mismatches})
+
+
 def link(options: argparse.Namespace) -> None:
     """Send files."""
     sent, mismatches, table = 0, 0, {}
@@ -115,7 +126,7 @@ def boards(options: argparse.Namespace) -> None:
     })  # fmt: skip
 
 
-PARTS = {part.__name__: part for part in (power, runs, link, training, boards)}
+PARTS = {part.__name__: part for part in (power, runs, resets, link, training, boards)}
 
 
 def main() -> None:
@@ -126,6 +137,7 @@ def main() -> None:
     parser.add_argument("--only", choices=PARTS, action="append")
     parser.add_argument("--rp2040-cuts", type=int, default=500)
     parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--reset-runs", type=int, default=50)
     parser.add_argument("--tries", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=40)
     parser.add_argument("--boards", type=int, default=24)

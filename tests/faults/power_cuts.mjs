@@ -10,84 +10,10 @@
 
 import { readFileSync } from 'node:fs';
 
-import { Board } from '../emulator/rp2040/board.mjs';
-import { FLASH_BYTES } from '../emulator/rp2040/flash.mjs';
+import { RamFlash, below, flashImage, runCode, seed } from './rp2040.mjs';
 
 const [, image, recordFile, checkFile, cutsText, seedText] = process.argv.slice(2);
-const WATCHDOG = 0x40058;
-const TIMEOUT_MS = 120_000;
-
-// xorshift32
-let random = Number(seedText) >>> 0 || 1;
-function below(n) {
-  random ^= random << 13;
-  random ^= random >>> 17;
-  random ^= random << 5;
-  return (random >>> 0) % n;
-}
-
-class RamFlash {
-  constructor(bytes) {
-    this.bytes = Uint8Array.from(bytes);
-    this.operations = null; // a list: what is done is added to it
-    this.save = () => 0;
-  }
-
-  attach(mirror) {
-    this.mirror = mirror;
-    mirror.fill(0xff);
-    mirror.set(this.bytes);
-  }
-
-  erase(offset, size) {
-    this.change(offset, new Uint8Array(size).fill(0xff), 'erase');
-  }
-
-  program(offset, data) {
-    const now = this.bytes.subarray(offset, offset + data.length);
-    this.change(offset, data.map((byte, i) => byte & now[i]), 'write');
-  }
-
-  change(offset, data, kind) {
-    this.operations?.push({ offset, data: Uint8Array.from(data), kind, save: this.save() });
-    this.bytes.set(data, offset);
-    this.mirror.set(data, offset);
-  }
-}
-
-// Runs `code` on a board with this flash: what it prints. The power is cut after it.
-function run(flash, code) {
-  return new Promise((resolve, reject) => {
-    let text = '';
-    let stage = 0;
-    const stop = (finish, value) => {
-      clearTimeout(timer);
-      clearInterval(knocking);
-      board.switchOff();
-      finish(value);
-    };
-    const timer = setTimeout(() => stop(reject, new Error(`the board is silent: ${text}`)), TIMEOUT_MS);
-    // The prompt may have come before somebody listened.
-    const knocking = setInterval(() => stage === 0 && board.receive(Buffer.from('\r')), 20);
-    const board = new Board(flash, (data) => {
-      text += Buffer.from(data).toString('latin1');
-      if (stage === 0 && text.endsWith('>>> ')) {
-        stage = 1;
-        text = '';
-        board.receive(Buffer.from('\x01'));
-      } else if (stage === 1 && text.endsWith('exit\r\n>')) {
-        stage = 2;
-        text = '';
-        board.receive(Buffer.from(`${code}\x04`));
-      } else if (stage === 2 && text.split('\x04').length === 3) {
-        const [printed, error] = text.split('\x04');
-        stop(resolve, (printed.replace(/^OK/, '') + error).replaceAll('\r', '').trim());
-      }
-    });
-    flash.save = () => board.mcu.peripherals[WATCHDOG].scratchData[0];
-    board.run();
-  });
-}
+seed(Number(seedText));
 
 // The flash in which `operation` was cut: its first `done` bytes changed, some bits of the next.
 function cut(before, operation, done) {
@@ -101,13 +27,10 @@ function cut(before, operation, done) {
   return flash;
 }
 
-const start = readFileSync(image);
-if (start.length !== FLASH_BYTES) {
-  throw new Error(`${image} has ${start.length} bytes, the board's flash ${FLASH_BYTES}`);
-}
+const start = flashImage(image);
 const flash = new RamFlash(start);
 flash.operations = [];
-console.log(JSON.stringify({ recorded: await run(flash, readFileSync(recordFile, 'utf8')) }));
+console.log(JSON.stringify({ recorded: await runCode(flash, readFileSync(recordFile, 'utf8')) }));
 const first = flash.operations.findIndex((operation) => operation.save > 0);
 const count = flash.operations.length - first;
 console.log(JSON.stringify({ operations: count }));
@@ -126,7 +49,7 @@ for (const { at, done } of points) {
     before.set(flash.operations[applied].data, flash.operations[applied].offset);
   }
   const { save, kind } = flash.operations[at];
-  const found = await run(new RamFlash(cut(before, flash.operations[at], done)), check);
+  const found = await runCode(new RamFlash(cut(before, flash.operations[at], done)), check);
   console.log(JSON.stringify({ save, operation: at - first, kind, done, found }));
 }
 process.exit(0);

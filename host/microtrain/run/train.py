@@ -87,7 +87,8 @@ class Result:
 class Training:
     """A run that is ready to start: everything it needs lies on the board.
 
-    total_steps: samples it will learn from. Raises MicrotrainError.
+    total_steps: samples it will learn from. board_options: of the board's function train. Raises
+    MicrotrainError.
     """
 
     def __init__(
@@ -119,7 +120,7 @@ class Training:
 
         self.total_steps = options.epochs * len(data)
         self.image_sha256 = hashlib.sha256(image.data).hexdigest()
-        self._board_options: dict[str, Any] = {
+        self.board_options: dict[str, Any] = {
             "model": send(options.model.name, image.data),
             "data": offer(data, options.data.stem),
             "val": None, "checkpoint": None, "scheme": scheme,
@@ -127,22 +128,26 @@ class Training:
         }  # fmt: skip
         if options.val:
             validation = load_data(options.val, image.graph)
-            self._board_options["val"] = offer(validation, options.val.stem)
+            self.board_options["val"] = offer(validation, options.val.stem)
         if options.checkpoint:
             content = options.checkpoint.read_bytes()
-            self._board_options["checkpoint"] = send(options.checkpoint.name, content)
-        self._board_options["augment"] = dict(options.augment)
-        self._board_options["optimizer"] = {
+            self.board_options["checkpoint"] = send(options.checkpoint.name, content)
+        self.board_options["augment"] = dict(options.augment)
+        self.board_options["optimizer"] = {
             name: value for name in OPTIMIZER if (value := getattr(options, name)) is not None
         }
         for name in ("epochs", "lr", "schedule", "warmup", "loss", "seed", "new_head", "val_every",
                      "wide", "gradient_bits", "patience", "keep_best", "autosave"):  # fmt: skip
-            self._board_options[name] = getattr(options, name)
+            self.board_options[name] = getattr(options, name)
 
     def start(self) -> None:
         """Begin, and return at once; follow() comes next, now or later. Raises DeviceError."""
         self.device.reset()  # what uploading left behind must not lie in the arena's way
-        _begin(self.device, "train", self._board_options, self._streamed)
+        try:
+            _begin(self.device, "train", self.board_options, self._streamed)
+        except BoardReset:  # on a machine too busy to talk to it, a board gives its host up
+            self.device.rejoin()
+            _begin(self.device, "train", self.board_options, self._streamed)
 
     def run(self, on_event: OnEvent) -> Result:
         """Train. `on_event` gets every event: step, epoch, eval, best, log, resumed, and at last

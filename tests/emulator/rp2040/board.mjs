@@ -48,7 +48,14 @@ export class Board {
     this.onData = onData;
     this.input = [];
     this.state = 'running';
+    this.steps = 0; // instructions so far, and short waits
+    this.lastStep = Infinity; // after which the power is cut
     this.powerUp(null);
+  }
+
+  // What the firmware has put into the watchdog's first scratch register.
+  get scratch() {
+    return this.watchdog.scratchData[0];
   }
 
   // before: the chip before a watchdog reset, whose scratch registers survive.
@@ -89,7 +96,8 @@ export class Board {
 
   run() {
     const { core, clock } = this.mcu;
-    for (let i = 0; i < SLICE && this.state === 'running'; i++) {
+    const end = Math.min(this.steps + SLICE, this.lastStep);
+    for (; this.steps < end && this.state === 'running'; this.steps++) {
       if (core.waiting) {
         const wait = clock.nextAlarm ? clock.nanosToNextAlarm : Infinity;
         if (wait > SHORT_WAIT) {
@@ -100,6 +108,9 @@ export class Board {
       } else {
         clock.tick(core.executeInstruction() * NANOSECONDS_PER_CYCLE);
       }
+    }
+    if (this.steps === this.lastStep) {
+      this.switchOff();
     }
     if (this.state === 'off') {
       return;

@@ -10,7 +10,7 @@
 #include "panel.h"
 
 #ifndef MT_DENSE // whether weight gradients pay; input gradients do where MT_ROWS does
-#if defined(__ARM_FEATURE_DSP) || MT_RV32
+#if defined(__ARM_FEATURE_DSP) || MT_RV32 || MT_MAC16
 #define MT_DENSE 1
 #else
 #define MT_DENSE 0
@@ -29,6 +29,10 @@ typedef struct { // gradients -> rows of factors, MT_FACTOR_ROWS of them interle
 #define MT_FACTOR_ZEROS 2 // how many of four gradients may be zero: sums of terms (rows.h) leave them out
 #define MT_OUTER_ZEROS 2 // the same of weight gradients
 #include "armv7em/dense.h"
+#elif MT_MAC16
+#define MT_FACTOR_ZEROS 2
+#define MT_OUTER_ZEROS 2
+#include "xtensa/dense.h"
 #else
 #define MT_FACTOR_ZEROS 1
 #define MT_OUTER_ZEROS 2

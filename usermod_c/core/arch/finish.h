@@ -72,9 +72,12 @@ static inline bool mt_finish_takes(int32_t once, const mt_finish_row_t *row, int
 void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n);
 #else
 static inline void mt_finish_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const int32_t *sums, int32_t n) {
-    for (int32_t i = 0; i < 4 * n; i++) {
-        const mt_finish_row_t *r = &rows[i / n];
-        mt_finish(*f, at + i % n * f->step + i / n, r->start + sums[i], mt_finish_mult(r), -r->shift);
+    for (int32_t row = 0; row < 4; row++) {
+        const mt_finish_row_t *r = &rows[row];
+        const int32_t start = r->start, mult = mt_finish_mult(r), shift = -r->shift;
+        for (int32_t i = 0, to = at + row; i < n; i++, to += f->step) {
+            mt_finish(*f, to, start + *sums++, mult, shift);
+        }
     }
 }
 #endif

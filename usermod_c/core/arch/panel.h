@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 #include "rv32/kernels.h"
+#include "xtensa/kernels.h"
 
 #ifndef MT_PANELS // whether they pay
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32 || MT_MAC16
 #define MT_PANELS 1
 #else
 #define MT_PANELS 0
@@ -17,6 +18,8 @@
 
 #if defined(__ARM_FEATURE_DSP)
 #include "armv7em/panel.h"
+#elif MT_MAC16
+#include "xtensa/panel.h"
 #else
 // Panel of k input values (a multiple of 4) of the pixels x[0..3], 2k words: for every two values (x0, x2), (x0, x2), (x1, x3), (x1, x3).
 #if defined(__ARM_ARCH_6M__)

@@ -8,9 +8,10 @@
 #include <stdint.h>
 
 #include "rv32/kernels.h"
+#include "xtensa/kernels.h"
 
 #ifndef MT_PLANES // whether they pay
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32 || MT_MAC16
 #define MT_PLANES 1
 #else
 #define MT_PLANES 0

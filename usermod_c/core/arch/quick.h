@@ -4,9 +4,10 @@
 #define MT_QUICK_H
 
 #include "finish.h"
+#include "xtensa/kernels.h"
 
 #ifndef MT_QUICK // fewest pixels of a channel for which that pays; 0: none do
-#if defined(__ARM_ARCH_6M__)
+#if defined(__ARM_ARCH_6M__) || MT_MAC16
 #define MT_QUICK 32
 #else
 #define MT_QUICK 0
@@ -31,15 +32,18 @@ void mt_quick_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[
 #else
 static inline void mt_quick_rows(const mt_finish_t *f, int32_t at, const mt_finish_row_t rows[4], const mt_quick_t quick[4], const int32_t *sums,
     int32_t n) {
-    for (int32_t i = 0; i < 4 * n; i++) {
-        const mt_quick_t *q = &quick[i / n];
-        const int32_t to = at + i % n * f->step + i / n;
-        const uint32_t sum = (uint32_t)sums[i] + (uint32_t)q->minus_low, v = sum * q->multiplier + q->offset;
-        if (sum <= q->range && v << 8 >= q->uncertain) {
-            f->y[to] = (int8_t)(v >> 24);
-        } else {
-            const mt_finish_row_t *r = &rows[i / n];
-            mt_finish(*f, to, r->start + sums[i], mt_finish_mult(r), -r->shift);
+    const int32_t step = f->step;
+    for (int32_t row = 0; row < 4; row++) {
+        const mt_quick_t q = quick[row];
+        int8_t *to = f->y + at + row;
+        for (const int32_t *end = sums + n; sums < end; sums++, to += step) {
+            const uint32_t sum = (uint32_t)*sums + (uint32_t)q.minus_low, v = sum * q.multiplier + q.offset;
+            if (sum <= q.range && v << 8 >= q.uncertain) {
+                *to = (int8_t)(v >> 24);
+            } else {
+                const mt_finish_row_t *r = &rows[row];
+                mt_finish(*f, (int32_t)(to - f->y), r->start + *sums, mt_finish_mult(r), -r->shift);
+            }
         }
     }
 }

@@ -8,7 +8,7 @@
 #include "plane.h"
 
 #ifndef MT_ROWS // whether packed rows and widened weights, below, pay
-#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_FEATURE_DSP) || MT_RV32 || MT_MAC16
 #define MT_ROWS 1
 #else
 #define MT_ROWS 0
