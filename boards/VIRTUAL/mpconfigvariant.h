@@ -23,11 +23,16 @@
 
 #define MICROPY_VFS_FAT 1
 
-// What the serial line has received, without waiting (usermod_c/bind/link.c).
+// What the serial line has received, without waiting; at most so many ms until there is something; and how much is taken at a time
+// (usermod_c/bind/link.c).
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 size_t board_stdin_read(uint8_t *to, size_t n);
 #define MICROTRAIN_STDIN_READ board_stdin_read
+bool board_stdin_wait(int ms);
+#define MICROTRAIN_STDIN_WAIT board_stdin_wait
+#define MICROTRAIN_LINK_RAW (1 << 12)
 
 // A file, mapped into memory, stands for the flash that holds ROMFS.
 #undef MICROPY_VFS_ROM_IOCTL

@@ -31,7 +31,7 @@ static int received_fd[2];           // pipe from the receiver thread to MicroPy
 static pthread_t vm_thread;
 static volatile int interrupt_char = -1;
 
-static uint8_t rx_buf[4096];
+static uint8_t rx_buf[1 << 16]; // as much as a pipe holds
 static size_t rx_len;
 static size_t rx_pos;
 
@@ -67,13 +67,16 @@ static bool nudge(void) {
 // Hands received bytes on, and the interrupt character to the VM's thread as a signal, so that
 // this is what an interrupt handler is on a board.
 static void receive(uint8_t *data, size_t len) {
-    size_t kept = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (interrupt_char >= 0 && data[i] == interrupt_char) {
-            pthread_kill(vm_thread, SIGUSR1);
-            nudges_left = NUDGES_MIN;
-        } else {
-            data[kept++] = data[i];
+    size_t kept = len;
+    if (interrupt_char >= 0) {
+        kept = 0;
+        for (size_t i = 0; i < len; i++) {
+            if (interrupt_char >= 0 && data[i] == interrupt_char) {
+                pthread_kill(vm_thread, SIGUSR1);
+                nudges_left = NUDGES_MIN;
+            } else {
+                data[kept++] = data[i];
+            }
         }
     }
     for (size_t done = 0; done < kept;) {
@@ -86,7 +89,7 @@ static void receive(uint8_t *data, size_t len) {
 
 static void *receiver(void *unused) {
     (void)unused;
-    static uint8_t data[4096];
+    static uint8_t data[1 << 15]; // a read of a pty gives 4 KB at most; each hand-over wakes the VM
     for (;;) {
         struct pollfd fds[2] = {{line_fd, POLLIN, 0}, {STDIN_FILENO, POLLIN, 0}};
         if (poll(fds, 2, nudge() ? PORT_POLL_MS : -1) <= 0) {
@@ -97,10 +100,12 @@ static void *receiver(void *unused) {
             _exit(0);
         }
         if (fds[0].revents & POLLIN) {
-            ssize_t n = read(line_fd, data, sizeof(data));
-            if (n > 0) {
-                receive(data, n);
+            size_t len = 0;
+            ssize_t n;
+            while (len < sizeof(data) && (n = read(line_fd, data + len, sizeof(data) - len)) > 0) {
+                len += n;
             }
+            receive(data, len);
         } else if (fds[0].revents & POLLHUP) {
             usleep(PORT_POLL_MS * 1000);
         }
@@ -165,6 +170,11 @@ size_t board_stdin_read(uint8_t *to, size_t n) {
     memcpy(to, rx_buf + rx_pos, n);
     rx_pos += n;
     return n;
+}
+
+bool board_stdin_wait(int ms) {
+    struct pollfd fd = {received_fd[0], POLLIN, 0};
+    return rx_pos < rx_len || poll(&fd, 1, ms) > 0;
 }
 
 int mp_hal_stdin_rx_chr(void) {

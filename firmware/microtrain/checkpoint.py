@@ -2,7 +2,6 @@
 # Specification: firmware/README.md.
 
 import binascii
-import hashlib
 import json
 import os
 import struct
@@ -75,7 +74,7 @@ def save(model, path, fit=None, generations=1):
     fit: one that goes on, whose position is saved too. generations: 2 keeps the old file as
     PATH.old, which a reader falls back to.
     """
-    digest = hashlib.sha256()
+    digest = _microtrain.SHA256()
     part = path + ".part"
     with open(part, "wb") as f:
         for piece in _pieces(model, fit):
@@ -103,11 +102,10 @@ def size(model, fit=None):
 
 def sha256(model):
     """Hexadecimal SHA-256 of the file that save() would write."""
-    digest, inner = hashlib.sha256(), hashlib.sha256()
+    digest = _microtrain.SHA256()
     for piece in _pieces(model):
         digest.update(piece)
-        inner.update(piece)
-    digest.update(inner.digest())
+    digest.update(digest.digest())
     return digest.digest().hex()
 
 
@@ -136,7 +134,7 @@ def _check(f, path, model):
         need, have = fields
         raise kind(text.format(path=path, need=need, have=have))
     f.seek(0)
-    digest, left = hashlib.sha256(), length - DIGEST_BYTES
+    digest, left = _microtrain.SHA256(), length - DIGEST_BYTES
     while left:
         block = f.read(min(BLOCK, left))
         if not block:

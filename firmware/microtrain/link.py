@@ -18,9 +18,10 @@ GONE_MS = 10_000  # a host that says nothing for that long has gone
 FIRST_MS, LONGEST_MS = 250, 1000  # until a message is sent again: before a round trip is known
 SHORTEST_MS = 20
 ACK_EVERY = 4  # messages
-SPIN_MS = 5  # how long an idle board polls without a pause
-# Bytes of heap from which on a board takes large blocks, and many of them ahead.
-ROOMY = 1 << 20
+SPIN_MS = 5  # how long an idle board polls without a pause; a virtual one waits in the system
+# From how many free bytes of heap on a board has which block, window and keep: large blocks cost
+# less time, but every byte is one that training lacks.
+SIZES = (1 << 20, 8192, 16, 32768), (160 << 10, 2048, 4, 4096), (0, 1024, 4, 4096)
 
 current = None  # the Link of the host that is attached, or was
 
@@ -32,11 +33,12 @@ class Gone(OSError):
 class Link:
     """Messages to and from one host, each once and in order.
 
-    block: bytes of payload. window: messages under way, and kept where one before is missing.
+    block: bytes of payload. window: messages under way, and kept where one before is missing; a
+    power of two. keep: bytes of events, at most, for a host that comes back.
     `handle` is called with each request, a dict; what it returns is the answer.
     """
 
-    def __init__(self, block, window):
+    def __init__(self, block, window, keep):
         self.largest = _largest()
         self.block, self.window = block, window
         self.codec = _microtrain.Link(sys.stdin.buffer, block)
@@ -51,8 +53,8 @@ class Link:
         self.control = None  # takes the requests that come in a run
         self.take = None  # takes bytes that come in a run
         self.generation = 0  # of the samples that a host sends (microtrain.remote)
-        self.events, self.event = [], 0  # kept for a host that comes back; the next one's number
-        self.kept, self.keep = 0, 4 * block  # bytes of them, at most
+        self.events, self.event = [], 0  # kept ones; the next one's number
+        self.kept, self.keep = 0, keep  # bytes of them
         self.left = False  # the host said BYE
         self.heard = time.ticks_ms()
         self._forget()
@@ -124,7 +126,7 @@ class Link:
     def slot(self):
         """Buffer for the next message, whose length and channel commit() gets."""
         while self.attached and (self.next - self.base) & 0xFFFF >= self.window:
-            self.poll()
+            self.wait()
         if not self.attached:
             raise Gone
         return self.slots[self.next % self.window]
@@ -192,9 +194,9 @@ class Link:
 
     # ---- messages in ----
 
-    def message(self):
+    def message(self, idle=True):
         """Channel of the next message, whose bytes are `payload` until the next call; None: none
-        has come."""
+        has come. idle: then say what has arrived; without it something is about to."""
         codec = self.codec
         while True:
             if self.stash and self.expected in self.stash:
@@ -204,7 +206,8 @@ class Link:
                 continue
             kind = codec.receive()
             if not kind:
-                self._idle()
+                if idle:
+                    self._idle()
                 return None
             if kind == HELLO:
                 self._hello(bytes(codec.payload))
@@ -269,6 +272,11 @@ class Link:
             elif channel == BYTES and self.take:
                 self.take(self.payload)
 
+    def wait(self):
+        """poll() when something has come, or after a while."""
+        self.codec.wait(SPIN_MS)
+        self.poll()
+
     # ---- the host comes and goes ----
 
     def _hello(self, payload):
@@ -320,20 +328,22 @@ class Link:
                 quiet = time.ticks_diff(time.ticks_ms(), self.heard)
                 if not self.attached and not self.run and (self.left or quiet > GONE_MS):
                     return
+                self.codec.wait(SPIN_MS)
                 if quiet > SPIN_MS:
                     time.sleep_ms(1)
 
     def bytes(self):
         """The next message of bytes, valid until the next call. Raises Gone, OSError."""
-        session = self.session
+        session, idle = self.session, False
         while True:
-            channel = self.message()
+            channel = self.message(idle)
             if channel == BYTES:
                 return self.payload
             if channel == REQUEST:
                 raise OSError("aborted by the host")
             if self.session != session or not self.attached:
                 raise Gone
+            idle = not self.codec.wait(SPIN_MS)
 
     def request(self, request):
         try:
@@ -393,8 +403,8 @@ def serve(request=None):
     from microtrain.requests import Requests
 
     gc.collect()
-    roomy = gc.mem_free() > ROOMY
-    current = Link(8192, 16) if roomy else Link(1024, 4)
+    free = gc.mem_free()
+    current = Link(*next(size for least, *size in SIZES if free >= least))
     current.handle = Requests(current).handle
     try:
         if request:

@@ -116,7 +116,7 @@ class Remote(Dataset):
     def _wait(self):
         link = self.link
         while not self._fill:
-            link.poll()
+            link.wait()
             if not link.attached:
                 time.sleep_ms(1)
             elif link.session != self._session:  # the host is back

@@ -2,6 +2,7 @@
 #include "arch/kernels.h"
 #include "arch/mix.h"
 #include "arch/quick.h"
+#include "sha256.h"
 
 enum { ROWS = 24, WIDTH = 40 };
 
@@ -296,6 +297,30 @@ static void check_dot(int32_t n) {
     }
 }
 
+// A message and its digest, of FIPS 180-4, at any address and in two pieces.
+static void check_sha256(uint32_t offset, uint32_t first) {
+    static const char message[] = "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu";
+    static const uint8_t digest[32] = {
+        0xcf, 0x5b, 0x16, 0xa7, 0x78, 0xaf, 0x83, 0x80, 0x03, 0x6c, 0xe5, 0x9e, 0x7b, 0x04, 0x92, 0x37,
+        0x0b, 0x24, 0x9b, 0x11, 0xe8, 0xf0, 0x7a, 0x51, 0xaf, 0xac, 0x45, 0x03, 0x7a, 0xfe, 0xe9, 0xd1,
+    };
+    static uint8_t data[128] __attribute__((aligned(4)));
+    uint8_t out[32];
+    mt_sha256_t s;
+    for (uint32_t i = 0; i < sizeof(message) - 1; i++) {
+        data[offset + i] = (uint8_t)message[i];
+    }
+    mt_sha256_init(&s);
+    mt_sha256_update(&s, data + offset, first);
+    mt_sha256_update(&s, data + offset + first, sizeof(message) - 1 - first);
+    mt_sha256_digest(&s, out);
+    for (int i = 0; i < 32; i++) {
+        if (out[i] != digest[i]) {
+            stop("mt_sha256_block\n");
+        }
+    }
+}
+
 void reset(void) {
     for (int i = 0; i < 300; i++) {
         check_sums(4 + 4 * (int32_t)draw(WIDTH / 4), (int32_t)draw(ROWS + 1), 0);
@@ -309,6 +334,7 @@ void reset(void) {
         check_products(4 + 4 * (int32_t)draw(WIDTH / 4), 1 + (int32_t)draw(3));
         check_finish(4 + 4 * (int32_t)draw(WIDTH / 4));
         check_rounding(4 + 4 * (int32_t)draw(WIDTH / 4), 1 + (int32_t)draw(24));
+        check_sha256(draw(8), draw(113));
     }
     stop(0);
 }

@@ -25,6 +25,8 @@ FILES = (
     "test_split.py",
     "test_checkpoint.py",
     "test_signature.py",
+    "test_sha256.py",
+    "test_frame.py",
 )
 
 

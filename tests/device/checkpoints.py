@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+import _microtrain
 from checks import raises, state, trained
 
 import microtrain as mt
@@ -31,6 +32,14 @@ assert state(trainer) == state(whole_trainer) and trainer.steps == 192
 with open("/c.mtc", "rb") as f:
     content = f.read()
 assert checkpoint.sha256(part) == hashlib.sha256(content).digest().hex()
+
+# The engine's SHA-256 is hashlib's, in pieces, at any address, and may go on after a digest.
+for at in 0, 1, 2, 3, 63, 64, 65, 200:
+    digest, view = _microtrain.SHA256(), memoryview(content)
+    digest.update(view[:at])
+    assert digest.digest() == hashlib.sha256(view[:at]).digest()
+    digest.update(view[at:])
+    assert digest.digest() == hashlib.sha256(content).digest()
 
 # A new head and a scheme with channel lists come back too.
 model = mt.Model("/tiny.mtm")

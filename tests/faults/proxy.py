@@ -44,7 +44,7 @@ class Faults:
 
 @dataclass
 class Counts:
-    """What was done."""
+    """What was done; bytes that came."""
 
     frames: int = 0
     dropped: int = 0
@@ -54,6 +54,7 @@ class Counts:
     delayed: int = 0
     disconnected: int = 0
     to_board: int = 0
+    from_board: int = 0
 
 
 @dataclass
@@ -159,7 +160,9 @@ class Proxy:
                 self.counts.to_board += len(data)
                 self.pass_on(self.inward, data)
             if self.board in readable:
-                self.pass_on(self.outward, os.read(self.board, BLOCK))
+                data = os.read(self.board, BLOCK)
+                self.counts.from_board += len(data)
+                self.pass_on(self.outward, data)
             if self.board in writable:
                 del self.inward.out[: os.write(self.board, self.inward.out[:BLOCK])]
             if self.master in writable:

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +19,7 @@ from lines import faulty
 from microtrain.link import Device, VirtualBoard
 from microtrain.run.train import Training, TrainOptions
 
+PROGRAM = Path(sys.executable).with_name("microtrain")
 FAULTS: dict[str, dict[str, Any]] = {
     "clean": {},
     "lossy": {"drop": 0.02, "damage": 0.02, "repeat": 0.01},
@@ -42,12 +46,42 @@ def test_files_arrive_whole(tmp_path: Path, kind: str) -> None:
     assert kind != "pulled" or counts["disconnected"] == 5
 
 
+def test_a_pull_whose_program_was_killed_goes_on(tmp_path: Path) -> None:
+    data = random.Random(7).randbytes(30_000_000)
+    local = tmp_path / "copy"
+    counts: dict[str, int] = {}
+    with VirtualBoard(tmp_path / "board") as board:
+        (board.folder / "file").write_bytes(data)
+        process = subprocess.Popen(
+            [PROGRAM, "pull", "/file", "-o", str(local), "--port", board.port],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        here = 0
+        while here < len(data) // 4:
+            assert process.poll() is None
+            here = sum(part.stat().st_size for part in tmp_path.glob("copy.*.part"))
+            time.sleep(0.001)
+        process.kill()
+        process.wait()
+        [part] = tmp_path.glob("copy.*.part")
+        here = part.stat().st_size
+        assert here < len(data) and not local.exists()
+        with (
+            faulty(board.port, tmp_path / "port", counts) as port,
+            Device(port) as device,
+        ):
+            device.pull("/file", local)
+    assert local.read_bytes() == data and not part.exists()
+    # Framing adds one percent; the board may still send what was under way.
+    assert counts["from_board"] < 1.02 * (len(data) - here) + 500_000
+
+
 def test_a_small_window_and_small_messages(tmp_path: Path) -> None:
     """As a board behind a serial chip has it."""
     data = random.Random(6).randbytes(40_000)
     counts: dict[str, int] = {}
     with (
-        VirtualBoard(tmp_path / "board", heap=256 << 10) as board,
+        VirtualBoard(tmp_path / "board", heap=128 << 10) as board,
         faulty(board.port, tmp_path / "port", counts, **FAULTS["lossy"]) as port,
         Device(port) as device,
     ):

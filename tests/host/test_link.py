@@ -203,6 +203,48 @@ def test_push_replaces_only_when_complete_and_goes_on(board: VirtualBoard, devic
     assert [path.name for path in board.folder.iterdir()] == ["file"]
 
 
+def test_pull_goes_on_where_it_was_cut(
+    board: VirtualBoard, device: Device, tmp_path: Path
+) -> None:
+    content, local = every_byte(3_000_000, seed=5), tmp_path / "copies" / "copy"
+    local.parent.mkdir()
+    device.write("/file", content)
+    local.write_bytes(b"old")
+
+    def stop_half_way(done: int, total: int) -> None:
+        if done > total // 2:
+            raise KeyboardInterrupt
+
+    def pull() -> list[int]:
+        steps: list[int] = []
+        assert device.pull("/file", local, lambda done, _: steps.append(done)) == (
+            hashlib.sha256((board.folder / "file").read_bytes()).hexdigest()
+        )
+        assert local.read_bytes() == (board.folder / "file").read_bytes()
+        assert [path.name for path in local.parent.iterdir()] == ["copy"]
+        return steps
+
+    def cut() -> int:
+        with pytest.raises(KeyboardInterrupt):
+            device.pull("/file", local, stop_half_way)
+        [part] = local.parent.glob("copy.????????.part")
+        assert content.startswith(part.read_bytes())
+        return part.stat().st_size
+
+    here = cut()
+    assert local.read_bytes() == b"old" and here > len(content) // 2
+    assert min(pull()) > here
+    # Another file by then, or a shorter one: all of it comes.
+    for changed in (b"\0" + content[1:], content[:1000], b""):
+        device.write("/file", content)
+        cut()
+        device.write("/file", changed)
+        assert min(pull(), default=0) <= device.session.block
+    with pytest.raises(RemoteError, match="ENOENT"):
+        device.pull("/missing", local)
+    assert [path.name for path in local.parent.iterdir()] == ["copy"]
+
+
 def test_what_another_transfer_left_is_removed(board: VirtualBoard, device: Device) -> None:
     (board.folder / "file.01234567.part").write_bytes(b"of other content")
     (board.folder / "file.part").write_bytes(b"not of the link")

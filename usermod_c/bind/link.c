@@ -15,7 +15,9 @@ extern ringbuf_t stdin_ringbuf; // of the port's mphalport.c
 #endif
 
 // Bytes taken from standard input at a time.
-#define RAW_BYTES (256)
+#ifndef MICROTRAIN_LINK_RAW
+#define MICROTRAIN_LINK_RAW (256)
+#endif
 
 typedef struct {
     mp_obj_base_t base;
@@ -24,7 +26,7 @@ typedef struct {
     mt_frame_t frame; // the last one
     uint8_t *buf;
     uint16_t at, end; // of `raw`: bytes not yet looked at
-    uint8_t raw[RAW_BYTES];
+    uint8_t raw[MICROTRAIN_LINK_RAW];
 } link_obj_t;
 
 // What has come in so far, at most n bytes; 0: nothing. Boards with a way of their own to take many at once say so: one call a byte is slow.
@@ -76,7 +78,7 @@ static mp_obj_t link_receive(mp_obj_t self_in) {
     for (;;) {
         if (self->at == self->end) {
             self->at = 0;
-            self->end = (uint16_t)read_available(self, self->raw, RAW_BYTES);
+            self->end = (uint16_t)read_available(self, self->raw, MICROTRAIN_LINK_RAW);
             if (self->end == 0) {
                 return MP_OBJ_NEW_SMALL_INT(0);
             }
@@ -89,6 +91,19 @@ static mp_obj_t link_receive(mp_obj_t self_in) {
     }
 }
 static MP_DEFINE_CONST_FUN_OBJ_1(link_receive_obj, link_receive);
+
+// link.wait(ms) -> whether something has come within that time; where the port cannot be waited for, False at once
+static mp_obj_t link_wait(mp_obj_t self_in, mp_obj_t ms) {
+    const link_obj_t *self = MP_OBJ_TO_PTR(self_in);
+    #ifdef MICROTRAIN_STDIN_WAIT
+    return mp_obj_new_bool(self->at < self->end || MICROTRAIN_STDIN_WAIT(mp_obj_get_int(ms)));
+    #else
+    (void)self;
+    (void)ms;
+    return mp_const_false;
+    #endif
+}
+static MP_DEFINE_CONST_FUN_OBJ_2(link_wait_obj, link_wait);
 
 // link.encode(out, kind, channel, sequence, transmission, payload) -> bytes of the frame in `out`
 static mp_obj_t link_encode(size_t n_args, const mp_obj_t *args) {
@@ -129,7 +144,8 @@ static void link_attr(mp_obj_t self_in, qstr attr, mp_obj_t *dest) {
 }
 
 MICROTRAIN_DICT(link_locals,
-    {MP_ROM_QSTR(MP_QSTR_receive), MP_ROM_PTR(&link_receive_obj)}, {MP_ROM_QSTR(MP_QSTR_encode), MP_ROM_PTR(&link_encode_obj)});
+    {MP_ROM_QSTR(MP_QSTR_receive), MP_ROM_PTR(&link_receive_obj)}, {MP_ROM_QSTR(MP_QSTR_wait), MP_ROM_PTR(&link_wait_obj)},
+    {MP_ROM_QSTR(MP_QSTR_encode), MP_ROM_PTR(&link_encode_obj)});
 
 MP_DEFINE_CONST_OBJ_TYPE(microtrain_link_type, MP_QSTR_Link, MP_TYPE_FLAG_NONE, make_new, link_make_new, attr, link_attr,
     locals_dict, MICROTRAIN_DICT_ADDRESS(link_locals));

@@ -40,6 +40,7 @@ extern const mp_obj_type_t microtrain_plan_type;
 extern const mp_obj_type_t microtrain_session_type;
 extern const mp_obj_fun_builtin_fixed_t microtrain_checkpoint_obj;
 extern const mp_obj_type_t microtrain_link_type;
+extern const mp_obj_type_t microtrain_sha256_type;
 
 // Plans into `regions`, or where there are none in one piece. After an error the plan is what it was.
 int microtrain_replan(plan_obj_t *self, const mt_region_t *regions, size_t count, mt_error_t *error);

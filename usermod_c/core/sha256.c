@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "arch/sha256.h"
+
 static const uint32_t round_constants[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be,
     0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa,
@@ -11,54 +13,65 @@ static const uint32_t round_constants[64] = {
     0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
-static uint32_t rotate(uint32_t x, int n) {
-    return x >> n | x << (32 - n);
+static void compress(uint32_t state[8], const uint8_t *data, size_t blocks) {
+    for (; blocks; blocks--, data += MT_SHA256_BLOCK) {
+        #ifdef MT_SHA256_ALIGNED
+        uint32_t aligned[MT_SHA256_BLOCK / 4];
+        if ((uintptr_t)data % 4) {
+            memcpy(aligned, data, sizeof(aligned));
+            mt_sha256_block(state, (const uint8_t *)aligned, round_constants);
+            continue;
+        }
+        #endif
+        mt_sha256_block(state, data, round_constants);
+    }
 }
 
-static void compress(uint32_t h[8], const uint8_t *block) {
-    uint32_t w[64], s[8];
-    for (int i = 0; i < 16; i++) {
-        w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 | (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
+void mt_sha256_init(mt_sha256_t *s) {
+    static const uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+    memcpy(s->h, h, sizeof(h));
+    s->length = 0;
+}
+
+void mt_sha256_update(mt_sha256_t *s, const uint8_t *data, size_t n) {
+    size_t rest = s->length % MT_SHA256_BLOCK;
+    s->length += n;
+    if (rest) {
+        size_t lacking = MT_SHA256_BLOCK - rest < n ? MT_SHA256_BLOCK - rest : n;
+        memcpy(s->rest + rest, data, lacking);
+        if (rest + lacking < MT_SHA256_BLOCK) {
+            return;
+        }
+        compress(s->h, s->rest, 1);
+        data += lacking;
+        n -= lacking;
     }
-    for (int i = 16; i < 64; i++) {
-        uint32_t s0 = rotate(w[i - 15], 7) ^ rotate(w[i - 15], 18) ^ w[i - 15] >> 3;
-        uint32_t s1 = rotate(w[i - 2], 17) ^ rotate(w[i - 2], 19) ^ w[i - 2] >> 10;
-        w[i] = w[i - 16] + s0 + w[i - 7] + s1;
+    compress(s->h, data, n / MT_SHA256_BLOCK);
+    if (n % MT_SHA256_BLOCK) {
+        memcpy(s->rest, data + n - n % MT_SHA256_BLOCK, n % MT_SHA256_BLOCK);
     }
-    memcpy(s, h, sizeof(s));
-    for (int i = 0; i < 64; i++) {
-        uint32_t s1 = rotate(s[4], 6) ^ rotate(s[4], 11) ^ rotate(s[4], 25);
-        uint32_t t1 = s[7] + s1 + ((s[4] & s[5]) ^ (~s[4] & s[6])) + round_constants[i] + w[i];
-        uint32_t s0 = rotate(s[0], 2) ^ rotate(s[0], 13) ^ rotate(s[0], 22);
-        uint32_t t2 = s0 + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
-        memmove(s + 1, s, 7 * sizeof(s[0]));
-        s[4] += t1;
-        s[0] = t1 + t2;
+}
+
+void mt_sha256_digest(const mt_sha256_t *s, uint8_t digest[32]) {
+    uint32_t h[8];
+    uint8_t tail[2 * MT_SHA256_BLOCK] = {0};
+    size_t rest = s->length % MT_SHA256_BLOCK, blocks = rest < MT_SHA256_BLOCK - 8 ? 1 : 2;
+    memcpy(h, s->h, sizeof(h));
+    memcpy(tail, s->rest, rest);
+    tail[rest] = 0x80;
+    uint64_t bits = s->length * 8;
+    for (uint8_t *p = tail + blocks * MT_SHA256_BLOCK - 1; bits; p--, bits >>= 8) {
+        *p = (uint8_t)bits;
     }
-    for (int i = 0; i < 8; i++) {
-        h[i] += s[i];
+    compress(h, tail, blocks);
+    for (int i = 0; i < 32; i++) {
+        digest[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
     }
 }
 
 void mt_sha256(const uint8_t *data, size_t length, uint8_t digest[32]) {
-    uint32_t h[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    size_t done = 0;
-    for (; length - done >= 64; done += 64) {
-        compress(h, data + done);
-    }
-    uint8_t tail[128] = {0};
-    size_t rest = length - done;
-    memcpy(tail, data + done, rest);
-    tail[rest] = 0x80;
-    size_t tail_length = rest < 56 ? 64 : 128;
-    uint64_t bits = (uint64_t)length * 8;
-    for (int i = 0; i < 8; i++) {
-        tail[tail_length - 1 - i] = (uint8_t)(bits >> 8 * i);
-    }
-    for (size_t i = 0; i < tail_length; i += 64) {
-        compress(h, tail + i);
-    }
-    for (int i = 0; i < 32; i++) {
-        digest[i] = (uint8_t)(h[i / 4] >> (24 - 8 * (i % 4)));
-    }
+    mt_sha256_t s;
+    mt_sha256_init(&s);
+    mt_sha256_update(&s, data, length);
+    mt_sha256_digest(&s, digest);
 }

@@ -16,15 +16,23 @@ static void end_run(writer_t *w) {
 }
 
 static void put(writer_t *w, const uint8_t *data, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (w->out - w->code == 255) { // full, and not the last
+    while (n) {
+        size_t room = (size_t)(w->code + 255 - w->out);
+        if (room == 0) { // full, and not the last
             end_run(w);
+            continue;
         }
-        if (data[i]) {
-            *w->out++ = data[i];
-        } else {
+        size_t length = n < room ? n : room;
+        const uint8_t *zero = memchr(data, 0, length);
+        length = zero ? (size_t)(zero - data) : length;
+        memcpy(w->out, data, length);
+        w->out += length;
+        if (zero) {
             end_run(w);
+            length++;
         }
+        data += length;
+        n -= length;
     }
 }
 

@@ -28,6 +28,9 @@ class Kind(IntEnum):
     BYE = 0xFC
 
 
+_KINDS = bytes([Kind.DATA])  # the least of them
+
+
 class Channel(IntEnum):
     """What a DATA frame is about."""
 
@@ -54,10 +57,12 @@ class Frame:
             self.kind, self.channel, self.sequence, self.transmission, len(self.payload)
         )
         crc = zlib.crc32(self.payload, zlib.crc32(head))
-        return b"\0" + cobs.encode(head + self.payload + _CRC.pack(crc)) + b"\0"
+        return b"".join((
+            b"\0", cobs.encode(b"".join((head, self.payload, _CRC.pack(crc)))), b"\0",
+        ))  # fmt: skip
 
 
-def decode(piece: bytes) -> Frame | None:
+def decode(piece: bytes | bytearray) -> Frame | None:
     """The frame between two delimiters, None where there is no whole one."""
     if not _AROUND < len(piece) <= _ENCODED_MAX:
         return None
@@ -65,12 +70,15 @@ def decode(piece: bytes) -> Frame | None:
         data = cobs.decode(piece)
     except cobs.DecodeError:
         return None
-    if len(data) < _AROUND or zlib.crc32(data[:-4]) != _CRC.unpack(data[-4:])[0]:
+    size = len(data) - _CRC.size
+    if size < _HEADER.size:
+        return None
+    if zlib.crc32(memoryview(data)[:size]) != _CRC.unpack_from(data, size)[0]:
         return None
     kind, channel, sequence, transmission, length = _HEADER.unpack_from(data)
-    if length != len(data) - _AROUND:
+    if length != size - _HEADER.size:
         return None
-    return Frame(kind, data[_HEADER.size : -4], channel, sequence, transmission)
+    return Frame(kind, data[_HEADER.size : size], channel, sequence, transmission)
 
 
 class Splitter:
@@ -87,22 +95,24 @@ class Splitter:
 
     def feed(self, data: bytes) -> Iterator[Frame]:
         """Yield the frames that end in `data`."""
-        self._rest += data
-        *pieces, rest = self._rest.split(b"\0")
-        self._rest = rest
-        for piece in pieces:
+        begin = 0
+        while (end := data.find(b"\0", begin)) >= 0:
+            piece = self._rest + data[begin:end] if self._rest else data[begin:end]
+            self._rest, begin = bytearray(), end + 1
             if not piece:
                 continue
-            if frame := decode(bytes(piece)):
+            if frame := decode(piece):
                 yield frame
             elif (text := _text(piece)) is not None:
                 self._on_text(text)
             else:
                 self.damaged += 1
-        end = self._rest.rfind(b"\n") + 1
-        if end and (text := _text(self._rest[:end])) is not None:
-            del self._rest[:end]
-            self._on_text(text)
+        self._rest += data[begin:] if begin else data
+        if self._rest[1:2] < _KINDS:  # else it is a frame that has begun
+            end = self._rest.rfind(b"\n") + 1
+            if end and (text := _text(self._rest[:end])) is not None:
+                del self._rest[:end]
+                self._on_text(text)
         if len(self._rest) > 4 * _ENCODED_MAX:
             self._rest.clear()
             self.damaged += 1

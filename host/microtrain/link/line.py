@@ -10,6 +10,9 @@ from collections.abc import Callable
 import serial
 
 READ_BYTES = 1 << 16
+# What one read of a terminal gives at most, and what reads in a row may give as one exchange.
+TERMINAL_BYTES = 4095
+EXCHANGE_BYTES = 1 << 15
 # Between two looks at a port that cannot be waited for (Windows, URLs), and two tries to open one.
 POLL_S = 0.001
 REOPEN_POLL_S = 0.005
@@ -27,6 +30,7 @@ class Line:
         self._rest = rest
         self._reopen = reopen
         self._out = bytearray()
+        self._sent = 0  # bytes of it
         self._use(port)
 
     def _use(self, port: serial.Serial) -> None:
@@ -44,10 +48,11 @@ class Line:
     @property
     def unsent(self) -> int:
         """Bytes not yet handed to the system."""
-        return len(self._out)
+        return len(self._out) - self._sent
 
     def exchange(self, timeout: float) -> bytes:
-        """Send what can be sent, return what has come; waits up to `timeout` seconds for either.
+        """Send what can be sent, return what has come; waits up to `timeout` seconds for that, not
+        longer than until all is sent.
 
         Raises OSError when the port is lost.
         """
@@ -56,33 +61,52 @@ class Line:
             return data
         if self._fd is None:
             return self._exchange_by_polling(timeout)
+        deadline = time.monotonic() + timeout
         self._write_fd()
-        writers = [self._fd] if self._out else []
-        readable, writable, _ = select.select([self._fd], writers, [], timeout)
-        if writable:
-            self._write_fd()
-        if not readable:
-            return b""
+        while True:
+            writers = [self._fd] if self.unsent else []
+            readable, writable, _ = select.select([self._fd], writers, [], timeout)
+            if writable:
+                self._write_fd()
+            if readable:
+                break
+            timeout = deadline - time.monotonic()
+            if not writers or not self.unsent or timeout <= 0:
+                return b""
         data = os.read(self._fd, READ_BYTES)
         if not data:
             raise OSError("the port was closed at its other end")
-        return data
+        pieces, size = [data], len(data)
+        while len(pieces[-1]) >= TERMINAL_BYTES and size < EXCHANGE_BYTES:
+            try:
+                pieces.append(os.read(self._fd, READ_BYTES))
+            except OSError:  # nothing is there, or the next exchange finds what it is
+                break
+            size += len(pieces[-1])
+        return b"".join(pieces)
 
     def _write_fd(self) -> None:
         assert self._fd is not None
-        while self._out:
-            try:
-                sent = os.write(self._fd, self._out[:READ_BYTES])
-            except BlockingIOError:
-                return
-            del self._out[:sent]
+        while self.unsent:
+            with memoryview(self._out) as view, view[self._sent : self._sent + READ_BYTES] as part:
+                try:
+                    sent = os.write(self._fd, part)
+                except BlockingIOError:
+                    return
+            self._drop(sent)
+
+    def _drop(self, sent: int) -> None:
+        self._sent += sent
+        if self.unsent == 0 or self._sent > READ_BYTES:
+            del self._out[: self._sent]
+            self._sent = 0
 
     def _exchange_by_polling(self, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
         while True:
-            if self._out:
-                sent = self.port.write(bytes(self._out[:READ_BYTES]))
-                del self._out[: sent or 0]
+            if self.unsent:
+                end = self._sent + READ_BYTES
+                self._drop(self.port.write(bytes(self._out[self._sent : end])) or 0)
             if waiting := self.port.in_waiting:
                 return bytes(self.port.read(waiting))
             if time.monotonic() >= deadline:
@@ -91,7 +115,7 @@ class Line:
 
     def reopen(self, timeout: float) -> None:
         """Open the lost port again; what was to be sent is dropped. Raises OSError in the end."""
-        self._out.clear()
+        self._drop(self.unsent)
         self._rest = b""
         self.port.close()
         deadline = time.monotonic() + timeout

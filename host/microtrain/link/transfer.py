@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 from microtrain.errors import DeviceError
 from microtrain.link.session import Progress, Session, hash_timeout
@@ -45,21 +46,30 @@ def _send(session: Session, data: memoryview, progress: Progress | None, start: 
 
 
 def get(
-    session: Session, remote: str, begin: bytes = b"", progress: Progress | None = None
+    session: Session,
+    remote: str,
+    progress: Progress | None = None,
+    *,
+    begin: bytes = b"",
+    keep: Callable[[int, bytes], object] | None = None,
 ) -> bytes:
-    """Return the content of the file `remote`, of which `begin` is here already.
+    """Return the content of the file `remote`, verified by SHA-256.
 
-    Verified by SHA-256. Raises DeviceError.
+    begin: what is here already; the board sends all if the file begins otherwise. keep: gets each
+    piece that comes, with its offset. Raises DeviceError.
     """
-    size = session.request(
-        "get", path=remote, offset=len(begin), timeout=hash_timeout(len(begin))
-    )["size"]
-    if size < len(begin):
-        begin = b""
-    data = bytearray(begin)
+    answer = session.request(
+        "get", path=remote, offset=len(begin), sha256=hashlib.sha256(begin).hexdigest(),
+        timeout=hash_timeout(len(begin)),
+    )  # fmt: skip
+    size = answer["size"]
+    data = bytearray(begin[: answer["offset"]])
     try:
         while len(data) < size:
-            data += session.receive_bytes()
+            piece = session.receive_bytes()
+            if keep is not None:
+                keep(len(data), piece)
+            data += piece
             if progress is not None:
                 progress(len(data), size)
         found = session.answer(hash_timeout(0))["sha256"]

@@ -18,6 +18,7 @@ from microtrain.errors import BoardReset, DeviceError, DeviceTimeout, RemoteErro
 from microtrain.files import write_atomically
 from microtrain.link.buffered_serial import BufferedSerial
 from microtrain.link.line import Line
+from microtrain.link.part import Part
 from microtrain.link.port_errors import why_lost, why_not_open
 from microtrain.link.session import AWAY_S, Board, Progress, Session
 from microtrain.link.transfer import get, put, put_rom
@@ -332,14 +333,24 @@ class Device:
         self.linked(lambda session: put_rom(session, offset, data, block, progress), "ROMFS")
 
     def pull(self, remote: str, local: Path, progress: Progress | None = None) -> str:
-        """Copy the file `remote` from the board to `local`; return its SHA-256 in hexadecimal."""
-        data = self.read(remote, progress)
-        write_atomically(local, data)
+        """Copy the file `remote` from the board to `local`; return its SHA-256 in hexadecimal.
+
+        The old file, if any, stays as it is until the new one is complete and verified. What an
+        earlier, unfinished pull of `remote` left beside it is used again.
+        """
+        with Part(local, remote) as part:
+
+            def do(session: Session) -> bytes:
+                return get(session, remote, progress, begin=part.content(), keep=part.keep)
+
+            data = self.linked(do, remote)
+            write_atomically(local, data)
+            part.remove()
         return hashlib.sha256(data).hexdigest()
 
     def read(self, remote: str, progress: Progress | None = None) -> bytes:
         """Return the content of the file `remote` on the board, verified by SHA-256."""
-        return self.linked(lambda session: get(session, remote, progress=progress), remote)
+        return self.linked(lambda session: get(session, remote, progress), remote)
 
     def close(self) -> None:
         """Leave the raw REPL and close the port. A second call does nothing.

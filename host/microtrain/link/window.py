@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from microtrain.link.frame import Frame, Kind
 
 FIRST_S, LONGEST_S, SHORTEST_S = 0.25, 1.0, 0.02  # until a message is sent again
-ACK_EVERY = 4  # messages
+ACK_EVERY = 4  # messages, at most: a sender whose window is small would wait for the answer
 SPAN = 1 << 16
 _ACK = struct.Struct("<HHI")
 
@@ -39,6 +39,7 @@ class Window:
 
     def __init__(self, size: int) -> None:
         self.size = size
+        self._ack_every = max(1, min(ACK_EVERY, size // 4))
         self._waiting: deque[_Sent] = deque()
         self._flight: deque[_Sent] = deque()
         self._base = 0  # sequence number of the first of _flight
@@ -90,7 +91,8 @@ class Window:
                 self._progress = now
             self._flight.append(self._waiting.popleft())
             yield self._transmit(len(self._flight) - 1, now)
-        if self._urgent or self._unacknowledged >= ACK_EVERY or (idle and self._unacknowledged):
+        due = 1 if idle else self._ack_every
+        if self._urgent or self._unacknowledged >= due:
             yield self.ack()
 
     def ack(self) -> Frame:
