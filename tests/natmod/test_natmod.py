@@ -29,7 +29,7 @@ DEVICE_TESTS = REPO / "tests/device"
 STOCK = BUILD / "stock/micropython"
 PACKAGE = BUILD / "natmod/x64"
 # Bytes of the file, which are about those of the RAM it takes. Larger ones should be a decision.
-BUDGET = {"x64": 68 << 10}
+BUDGET = {"x64": 78 << 10}  # 8 KB of it CRC tables
 SAVED = 5000  # bytes that leaving out all the operators below must save at least
 
 
