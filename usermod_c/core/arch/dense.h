@@ -35,7 +35,7 @@ typedef struct { // gradients -> rows of factors, MT_FACTOR_ROWS of them interle
 #include "xtensa/dense.h"
 #else
 #if defined(__ARM_ARCH_6M__)
-#define MT_FACTOR_ZEROS 0 // never: terms are as fast where none is zero
+#define MT_FACTOR_ZEROS 0 // never: nearly always terms are faster
 #else
 #define MT_FACTOR_ZEROS 1
 #endif
