@@ -249,7 +249,7 @@ static bool all_zero(const uint8_t *p, uint32_t n) {
 
 static void backward_op(mt_session_t *s, uint32_t i) {
     const mt_op_plan_t *p = &s->ops[i];
-    backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], mt_arena_at(s, p->scratch_backward)};
+    backward_t b = {s, i, p, masked_gradient(s, i), s->exponents[p->out_root], mt_arena_scratch(s, p->scratch_backward)};
     int kind = s->model->ops[i].kind;
     switch (kind) {
         case MT_LINEAR:

@@ -235,7 +235,7 @@ static bool forward_row(const mt_session_t *s, const mt_stream_t *stream, uint32
     if (!mt_stream_next(stream, index, &w, &first)) {
         return false;
     }
-    part_t part = {.s = s, .index = index, .w = w, .scratch = mt_arena_at(s, s->ops[index].scratch_forward)};
+    part_t part = {.s = s, .index = index, .w = w, .scratch = mt_arena_scratch(s, s->ops[index].scratch_forward)};
     for (uint32_t k = 0; k < mt_input_count(&s->model->ops[index]); k++) {
         part.x[k] = row_at(s, stream, mt_stream_source(stream, index, k), first);
     }
@@ -274,7 +274,7 @@ void mt_session_forward_op(mt_session_t *s, uint32_t i) {
         keep_channels(s, i);
     }
     part_t whole = {.s = s, .index = i, .w = mt_operand_window(s->model, i, p, s->classes), .x = {mt_arena_at(s, p->in[0]), mt_arena_at(s, p->in[1])},
-                    .y = mt_arena_at(s, p->out), .scratch = mt_arena_at(s, p->scratch_forward)};
+                    .y = mt_arena_at(s, p->out), .scratch = mt_arena_scratch(s, p->scratch_forward)};
     forward_whole(&whole);
     const mt_op_t *op = &s->model->ops[i];
     if (p->flags & MT_F_MASK_BITS && op->activation != MT_ACT_RANGE) {

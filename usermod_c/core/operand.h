@@ -30,6 +30,11 @@ static inline void *mt_arena_at(const mt_session_t *s, uint32_t offset) {
     return offset == MT_NONE ? NULL : s->arena[k] + (offset - s->region_start[k]);
 }
 
+// Scratch of an operator; never NULL, from which C counts no offsets.
+static inline void *mt_arena_scratch(const mt_session_t *s, uint32_t offset) {
+    return mt_arena_at(s, offset == MT_NONE ? 0 : offset);
+}
+
 // Where the trained tensors of one operator lie in the state and derived parts; bytes, from the operator's start.
 typedef struct {
     uint32_t scale, master, weights, fraction; // f32, i32, i8, i8

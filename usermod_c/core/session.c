@@ -254,7 +254,7 @@ void mt_session_refresh(mt_session_t *s) {
         }
         mt_state_layout_t l = mt_operand_layout(s->model, i, p, s->classes);
         sanitize(s, i, &l);
-        int8_t *row_buffer = mt_arena_at(s, p->scratch_forward == MT_NONE ? 0 : p->scratch_forward);
+        int8_t *row_buffer = mt_arena_scratch(s, p->scratch_forward);
         if (p->flags & MT_F_LOGITS) {
             mt_head_t h = mt_operand_head(s, i, true);
             if (p->channels) {
