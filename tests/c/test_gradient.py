@@ -18,7 +18,8 @@ class Gradient(C.Structure):
 
 class Out(C.Structure):
     _fields_ = [
-        ("out", C.c_void_p), ("skip", C.c_void_p), ("bits", C.c_int), ("skip_shift", C.c_int),
+        ("out", C.c_void_p), ("skip", C.c_void_p), ("scratch", C.c_void_p), ("first", C.c_int32),
+        ("end", C.c_int32), ("bits", C.c_int), ("skip_shift", C.c_int),
         ("pre_shift", C.c_int), ("shift", C.c_int), ("seen_bits", C.c_uint32),
         ("over", C.c_uint32), ("saturated", C.c_uint32),
     ]  # fmt: skip
@@ -68,7 +69,7 @@ def check(rng: np.random.Generator, shift: int, bits: int) -> None:
     skip = rng.integers(-most, most + 1, n + index).astype(dtype) if rng.random() < 0.5 else None
     target = np.full(n + index + 8, 99, dtype)
     out = Out(
-        target.ctypes.data, None if skip is None else skip.ctypes.data, bits,
+        target.ctypes.data, None if skip is None else skip.ctypes.data, None, 0, 0, bits,
         0 if skip is None else int(rng.integers(-31, 32 - bits)),
         0 if rng.random() < 0.8 else int(rng.integers(32)), shift,
     )  # fmt: skip
