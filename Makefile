@@ -155,7 +155,7 @@ ENGINE := $(BUILD)/engine/libmicrotrain.so
 ENGINE_ASAN := $(BUILD)/engine/libmicrotrain-asan.so
 ENGINE_TSAN := $(BUILD)/engine/libmicrotrain-tsan.so
 
-$(ENGINE): FLAGS := -O3
+$(ENGINE): FLAGS := -O3 -DMT_SHA_NI=1
 # All forms of the kernels that a processor may ask for.
 ENGINE_FORMS := -DMT_PANELS=1 -DMT_PLANES=1 -DMT_ROWS=1 -DMT_DENSE=1 -DMT_VECTORS=1 -DMT_NESTED=1 -DMT_QUICK=4 -DMT_SHORT_MULTIPLY=1
 $(ENGINE_ASAN): FLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined $(ENGINE_FORMS) \

@@ -19,6 +19,8 @@ SHARED_SRC_C_EXTRA += runtime/pyexec.c
 
 # A thread stands for a second core (cores.c).
 CFLAGS += -DMT_CORES=2
+# A PC's processor may have instructions for SHA-256.
+CFLAGS += -DMT_SHA_NI=1
 LDFLAGS += -lpthread
 
 # main.c and unix_mphal.c of the port stay as they are; what the board does in its own way is given

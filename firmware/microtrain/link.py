@@ -21,7 +21,10 @@ ACK_EVERY = 4  # messages
 SPIN_MS = 5  # how long an idle board polls without a pause; a virtual one waits in the system
 # From how many free bytes of heap on a board has which block, window and keep: large blocks cost
 # less time, but every byte is one that training lacks.
-SIZES = (1 << 20, 8192, 16, 32768), (160 << 10, 2048, 4, 4096), (0, 1024, 4, 4096)
+SIZES = (
+    (3 << 19, 16384, 16, 32768), (1 << 20, 8192, 16, 32768), (160 << 10, 2048, 4, 4096),
+    (0, 1024, 4, 4096),
+)  # fmt: skip
 
 current = None  # the Link of the host that is attached, or was
 

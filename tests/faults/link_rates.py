@@ -15,7 +15,8 @@ from lines import faulty
 from microtrain.link import Device
 from microtrain.link.ports import start_board
 
-FAULTS = {"drop": 0.01, "damage": 0.01, "repeat": 0.005}
+# The port is back at once: time without a line is not the link's.
+FAULTS = {"drop": 0.01, "damage": 0.01, "repeat": 0.005, "away": 0.0}
 DISCONNECTIONS = 5
 MPREMOTE_BYTES = 1 << 20  # more would take it minutes
 READY = b"\x06"

@@ -64,5 +64,5 @@ def test_errors_of_requests(tmp_path: Path) -> None:
             device.session.request("sha256")
         assert device.session.request("sha256", path="/none") == {"sha256": None}
         device.session.request("call", version=3, function="plan", options={})
-        with pytest.raises(RemoteError, match=rf"runs have version {VERSION}, the host program's 3"):
+        with pytest.raises(RemoteError, match=f"version {VERSION}, the host program's 3"):
             Follower(device.session, print).to_the_end()

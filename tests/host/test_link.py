@@ -172,9 +172,9 @@ def test_push_and_pull_a_megabyte_of_every_byte(
     assert sorted(path.name for path in board.folder.iterdir()) == ["model.mtm"]
 
 
-@pytest.mark.parametrize("size", [0, 1, 191, 192, 193, 3072, 8192, 8193])
+@pytest.mark.parametrize("size", [0, 1, 191, 192, 193, 3072, 16384, 16385])
 def test_push_and_pull_of_edge_sizes(device: Device, size: int) -> None:
-    for block in (192, 8192):
+    for block in (192, 16384):
         device.session.block = block
         data = b"\x03" * (size // 2) + b"\x04" * (size - size // 2)
         device.write("edge.bin", data)

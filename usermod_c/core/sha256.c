@@ -14,6 +14,12 @@ static const uint32_t round_constants[64] = {
 };
 
 static void compress(uint32_t state[8], const uint8_t *data, size_t blocks) {
+    #if MT_SHA_NI
+    if (mt_sha256_is_native()) {
+        mt_sha256_native(state, data, blocks, round_constants);
+        return;
+    }
+    #endif
     for (; blocks; blocks--, data += MT_SHA256_BLOCK) {
         #ifdef MT_SHA256_ALIGNED
         uint32_t aligned[MT_SHA256_BLOCK / 4];

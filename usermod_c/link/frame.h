@@ -13,7 +13,7 @@ enum mt_frame_kind { // of a frame; none of them occurs in UTF-8
 // Bytes around the payload before COBS: header and CRC-32.
 #define MT_FRAME_HEADER (8)
 #define MT_FRAME_AROUND (MT_FRAME_HEADER + 4)
-#define MT_FRAME_PAYLOAD_MAX (8192)
+#define MT_FRAME_PAYLOAD_MAX (16384)
 // Bytes on the line of a frame with `payload` bytes, at most, with both delimiters.
 #define MT_FRAME_ENCODED(payload) ((payload) + MT_FRAME_AROUND + ((payload) + MT_FRAME_AROUND) / 254 + 3)
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from cobs import cobs
 
-PAYLOAD_MAX = 8192
+PAYLOAD_MAX = 16384
 NONE = 0xFFFF  # sequence and transmission number of a frame that has none
 _HEADER = struct.Struct("<BBHHH")
 _CRC = struct.Struct("<I")

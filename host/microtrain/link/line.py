@@ -15,7 +15,7 @@ TERMINAL_BYTES = 4095
 EXCHANGE_BYTES = 1 << 15
 # Between two looks at a port that cannot be waited for (Windows, URLs), and two tries to open one.
 POLL_S = 0.001
-REOPEN_POLL_S = 0.005
+REOPEN_POLL_S = 0.001
 
 
 class Line:

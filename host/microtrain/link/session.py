@@ -108,7 +108,7 @@ class Session:
         line: Line,
         *,
         on_text: Callable[[str], object],
-        block: int = 8192,
+        block: int = 16384,
         window: int = 32,
         ending: Callable[[], str] | None = None,
         on_notice: Callable[[str], object] = lambda text: None,

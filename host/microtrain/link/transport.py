@@ -37,7 +37,7 @@ LINE_MAX = 1 << 20
 # Bytes of a message where a busy board loses what does not fit its receive buffer (a UART of 256
 # bytes), and everywhere else; messages under way.
 SERIAL_BLOCK = 192
-BLOCK, WINDOW = 8192, 32
+BLOCK, WINDOW = 16384, 32
 # A pty that is gone does not come back: what then has its name is another one.
 PTYS = "/dev/pts/"
 # How long a board that trains may take to answer a host that comes back: some steps.

@@ -2,7 +2,17 @@
 #ifndef MT_ARCH_SHA256_H
 #define MT_ARCH_SHA256_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
+
+#ifndef MT_SHA_NI // whether x86/sha256.c is there, for processors that can
+#define MT_SHA_NI 0
+#endif
+#if MT_SHA_NI
+bool mt_sha256_is_native(void);
+void mt_sha256_native(uint32_t state[8], const uint8_t *data, size_t blocks, const uint32_t k[64]); // the same as below, of many
+#endif
 
 // Goes on from `state` with the 64 bytes at `block`, a multiple of 4, and the round constants k.
 #if defined(__ARM_ARCH_6M__)
@@ -25,7 +35,7 @@ static inline uint32_t big_endian(const uint8_t *p) {
         h += (rotate(a, 2) ^ rotate(a, 13) ^ rotate(a, 22)) + ((a & b) | (c & (a | b))); \
     } while (0)
 
-static void mt_sha256_block(uint32_t state[8], const uint8_t *block, const uint32_t k[64]) {
+static inline void mt_sha256_block(uint32_t state[8], const uint8_t *block, const uint32_t k[64]) {
     uint32_t w[64];
     for (int i = 0; i < 16; i++) {
         w[i] = big_endian(block + 4 * i);
