@@ -25,26 +25,22 @@ typedef struct { // gradients -> rows of factors, MT_FACTOR_ROWS of them interle
     int32_t at[4]; // where each row begins in q
 } mt_fold_t;
 
-#if defined(__ARM_FEATURE_DSP)
-#define MT_FACTOR_ZEROS 2 // how many of four gradients may be zero: sums of terms (rows.h) leave them out
-#define MT_OUTER_ZEROS 2 // the same of weight gradients
-#include "armv7em/dense.h"
-#elif MT_MAC16
+#define MT_OUTER_ZEROS 2 // how many of four gradients may be zero: sums of terms (rows.h) leave them out
+#if defined(__ARM_FEATURE_DSP) || MT_MAC16 // the same of input gradients
 #define MT_FACTOR_ZEROS 2
-#define MT_OUTER_ZEROS 2
-#include "xtensa/dense.h"
-#else
-#if defined(__ARM_ARCH_6M__)
+#elif defined(__ARM_ARCH_6M__)
 #define MT_FACTOR_ZEROS 0 // never: nearly always terms are faster
 #else
 #define MT_FACTOR_ZEROS 1
 #endif
-#define MT_OUTER_ZEROS 2
-#if MT_RV32
+#if defined(__ARM_FEATURE_DSP)
+#include "armv7em/dense.h"
+#elif MT_MAC16
+#include "xtensa/dense.h"
+#elif MT_RV32
 #include "rv32/dense.h"
 #else
 #include "generic/dense.h"
-#endif
 #endif
 
 // Where factor k of a row lies, for rows of n: MT_FACTOR_ROWS rows take turns, MT_FACTOR_RUN factors each.

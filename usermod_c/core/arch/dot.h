@@ -18,12 +18,12 @@
 static inline void mt_pack_vector(const int8_t *x, int32_t n, int32_t *words) {
 #if MT_MAC16
     mt_widen(x, n, (int16_t *)(void *)words);
-    return;
-#endif
+#else
     for (const int8_t *end = x + n; x < end; x += 4, words += 2) {
         words[0] = x[2] + x[0] * 65536;
         words[1] = x[3] + x[1] * 65536;
     }
+#endif
 }
 
 // Sum of row[i] * x[i] of a word-aligned row of weights.

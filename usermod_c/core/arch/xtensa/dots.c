@@ -2,6 +2,7 @@
 #include "../dot.h"
 #include "../hot.h"
 #include "../panel.h"
+#include "assembly.h"
 
 #if MT_MAC16
 
@@ -10,12 +11,7 @@
 // a2 mt_dots_t, a3 row of a, a5 out, a6 groups of four values less one, a7 rows of a left, a8 rows of b left, a9 bytes from the end of a row of b to the
 // next row, a10 a11 where the next operands lie, a12 a sum, a13 zero, a14 bytes from row to row of a, a15 from the end of a row of sums to the next.
 #define MT_DOTS(name, begin) \
-    __asm__( \
-        ".section .text." #name ", \"ax\"\n" \
-        ".align 4\n" \
-        ".global " #name "\n" \
-        ".type " #name ", @function\n" \
-        #name ":\n" \
+    MT_FUNCTION(name, \
         "    entry a1, 32\n" \
         "    l32i a3, a2, 0\n" \
         "    l32i a5, a2, 8\n" \
@@ -59,9 +55,7 @@
         "    add a5, a5, a15\n" \
         "    addi a7, a7, -1\n" \
         "    bnez a7, 1b\n" \
-        "    retw\n" \
-        ".size " #name ", . - " #name "\n" \
-        ".text\n")
+        "    retw\n")
 
 // No register of MAC16 is loaded anew after it was read, but by the next round of a loop: QEMU would multiply what was in it.
 // Only the accumulator's lower 32 of 40 bits matter.
@@ -93,12 +87,8 @@ __asm__(
     "    mula.ad.ll a10, m3\n"
     "    mula.ad.lh a11, m3\n"
     "    \\next\n"
-    ".endm\n"
-    ".section .text.mt_dot_packed, \"ax\"\n"
-    ".align 4\n"
-    ".global mt_dot_packed\n"
-    ".type mt_dot_packed, @function\n"
-    "mt_dot_packed:\n"
+    ".endm\n");
+MT_FUNCTION(mt_dot_packed,
     "    entry a1, 32\n"
     "    movi a5, 0\n"
     "    wsr a5, acclo\n"
@@ -110,11 +100,7 @@ __asm__(
     "    mt_eight \"ldinc m0, a3\"\n"
     "1:  mt_eight\n"
     "    rsr a2, acclo\n"
-    "    retw\n"
-    ".size mt_dot_packed, . - mt_dot_packed\n"
-    ".purgem mt_bytes\n"
-    ".purgem mt_eight\n"
-    ".text\n");
+    "    retw\n");
 
 MT_HOT void mt_panel_rows(const int8_t *weights, const int32_t *panels, int32_t k, int32_t count, int32_t *out) {
     int32_t wide[4 * CHUNK / 2];

@@ -20,7 +20,6 @@ typedef struct { // dot products of rows of n values of 16 bits, word-aligned: o
 
 void mt_dots(const mt_dots_t *d);
 void mt_dots_add(const mt_dots_t *d); // to what is there
-#endif
 
 // Bytes to 16 bits, n a multiple of 4.
 static inline void mt_widen(const int8_t *x, int32_t n, int16_t *to) {
@@ -38,5 +37,6 @@ static inline void mt_widen(const int8_t *x, int32_t n, int16_t *to) {
         *to++ = *x++;
     }
 }
+#endif
 
 #endif // MT_XTENSA_KERNELS_H

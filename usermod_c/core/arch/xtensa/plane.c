@@ -4,6 +4,7 @@
 
 #include "../hot.h"
 #include "../plane.h"
+#include "assembly.h"
 
 #if MT_MAC16
 
@@ -22,11 +23,7 @@ typedef struct {
 // a12 a pixel, a13 zero, a14 bytes from lower to upper sums; weights in m2, m3, a15, a2.
 // No register of MAC16 is loaded anew after it was read, but by the next round of a loop: QEMU would multiply what was in it.
 #define MT_ROW_OF_WINDOWS(name, low_taps, high_taps) \
-    __asm__( \
-        ".section .text." #name ", \"ax\"\n" \
-        ".align 4\n" \
-        ".type " #name ", @function\n" \
-        #name ":\n" \
+    MT_FUNCTION(name, \
         "    entry a1, 32\n" \
         "    l32i a3, a2, 0\n" \
         "    l32i a4, a2, 4\n" \
@@ -59,9 +56,7 @@ typedef struct {
         "    add a3, a3, a9\n" \
         "    addi a6, a6, -1\n" \
         "    bnez a6, 1b\n" \
-        "    retw\n" \
-        ".size " #name ", . - " #name "\n" \
-        ".text\n"); \
+        "    retw\n"); \
     void name(const row_t *r)
 
 #define TAP(at, multiply, w) "    l32i a12, a10, " at "\n    mula." multiply " a12, " w "\n"
@@ -74,6 +69,7 @@ typedef struct {
 
 MT_ROW_OF_WINDOWS(mt_row_of_2, TAPS_2("l"), TAPS_2("h"));
 MT_ROW_OF_WINDOWS(mt_row_of_3, TAPS_3("l"), TAPS_3("h"));
+MT_ROW_OF_WINDOWS(mt_row_of_4, TAPS_4("l"), TAPS_4("h"));
 MT_ROW_OF_WINDOWS(mt_row_of_5, TAPS_5("l"), TAPS_5("h"));
 MT_ROW_OF_WINDOWS(mt_row_of_7, TAPS_7("l"), TAPS_7("h"));
 MT_ROW_OF_WINDOWS(mt_row_of_8, TAPS_8("l"), TAPS_8("h"));
@@ -93,11 +89,8 @@ __asm__(
     "    mula.ad.\\half\\()h a10, m3\n"
     "    mula.aa.\\half\\()l a11, a12\n"
     "    rsr a0, acclo\n"
-    ".endm\n"
-    ".section .text.mt_row_of_3x3, \"ax\"\n"
-    ".align 4\n"
-    ".type mt_row_of_3x3, @function\n"
-    "mt_row_of_3x3:\n"
+    ".endm\n");
+MT_FUNCTION(mt_row_of_3x3,
     "    entry a1, 48\n"
     "    s32i a0, a1, 0\n"
     "    l32i a3, a2, 20\n"
@@ -138,10 +131,7 @@ __asm__(
     "    addi a15, a15, 4\n"
     "    add a13, a13, a4\n"
     "1:  l32i a0, a1, 0\n"
-    "    retw\n"
-    ".size mt_row_of_3x3, . - mt_row_of_3x3\n"
-    ".purgem mt_window\n"
-    ".text\n");
+    "    retw\n");
 
 // Of higher kernels.
 static __attribute__((noinline)) void correlate_plainly(const mt_correlate_t *c, int32_t stride) {
@@ -174,7 +164,7 @@ static void narrow_weights(const mt_correlate_t *c, int32_t columns, int16_t *to
 static MT_HOT void correlate(const mt_correlate_t *c, int32_t stride) {
     // By the width of the kernel. A column too many, of weight 0, is there (ops/planes.c).
     static void (*const of_width[])(const row_t *) = {
-        NULL, mt_row_of_2, mt_row_of_2, mt_row_of_3, mt_row_of_5, mt_row_of_5, mt_row_of_7, mt_row_of_7, mt_row_of_8,
+        NULL, mt_row_of_2, mt_row_of_2, mt_row_of_3, mt_row_of_4, mt_row_of_5, mt_row_of_7, mt_row_of_7, mt_row_of_8,
     };
     const bool square = c->kernel_h == 3 && c->kernel_w == 3;
     int16_t weights[MOST_ROWS * MT_CORRELATE_WIDTH] __attribute__((aligned(4)));
@@ -182,7 +172,7 @@ static MT_HOT void correlate(const mt_correlate_t *c, int32_t stride) {
         correlate_plainly(c, stride);
         return;
     }
-    narrow_weights(c, square ? 3 : WEIGHTS(c->kernel_w == 4 ? 5 : c->kernel_w), weights);
+    narrow_weights(c, square ? 3 : WEIGHTS(c->kernel_w), weights);
     row_t row = {c->plane, weights, c->sums, c->half, c->kernel_h, 4 * c->pitch, 4 * stride};
     for (int32_t y = 0; y < c->rows; y++, row.window += c->stride_h * c->pitch, row.sums += 2 * c->half) {
         if (square) {
@@ -204,11 +194,7 @@ void mt_correlate_2(const mt_correlate_t *c) {
 // a2 mt_plane_dot_t, a3 row of a less a word, a4 b less a word, a5 a sum's place, a6 pairs of words less one, a7 rows, a8 bytes to the next row of a, a9
 // taps left, a10 a, a11 b, a12 rows left, a13 a's row; b's halves are swapped.
 #define MT_PLANE_DOT(name, taps, skip) \
-    __asm__( \
-        ".section .text." #name ", \"ax\"\n" \
-        ".align 4\n" \
-        ".type " #name ", @function\n" \
-        #name ":\n" \
+    MT_FUNCTION(name, \
         "    entry a1, 32\n" \
         "    l32i a3, a2, 0\n" \
         "    l32i a4, a2, 4\n" \
@@ -251,9 +237,7 @@ void mt_correlate_2(const mt_correlate_t *c) {
         "    addi a3, a3, 4\n" \
         "    addi a9, a9, -1\n" \
         "    bnez a9, 1b\n" \
-        "    retw\n" \
-        ".size " #name ", . - " #name "\n" \
-        ".text\n")
+        "    retw\n")
 
 MT_PLANE_DOT(mt_dot_2_near, 2, "");
 MT_PLANE_DOT(mt_dot_3_near, 3, "");
