@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from microtrain.errors import BoardReset, DeviceError, DeviceTimeout, RemoteError
-from microtrain.link.frame import Channel, Frame, Kind, Splitter
+from microtrain.link.frame import PAYLOAD_MAX, Channel, Frame, Kind, Splitter
 from microtrain.link.line import Line
 from microtrain.link.port_errors import why_lost
 from microtrain.link.window import Window
@@ -108,7 +108,7 @@ class Session:
         line: Line,
         *,
         on_text: Callable[[str], object],
-        block: int = 16384,
+        block: int = PAYLOAD_MAX,
         window: int = 32,
         ending: Callable[[], str] | None = None,
         on_notice: Callable[[str], object] = lambda text: None,

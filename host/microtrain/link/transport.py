@@ -17,6 +17,7 @@ from mpremote.transport_serial import SerialTransport
 from microtrain.errors import BoardReset, DeviceError, DeviceTimeout, RemoteError
 from microtrain.files import write_atomically
 from microtrain.link.buffered_serial import BufferedSerial
+from microtrain.link.frame import PAYLOAD_MAX
 from microtrain.link.line import Line
 from microtrain.link.part import Part
 from microtrain.link.port_errors import why_lost, why_not_open
@@ -37,7 +38,7 @@ LINE_MAX = 1 << 20
 # Bytes of a message where a busy board loses what does not fit its receive buffer (a UART of 256
 # bytes), and everywhere else; messages under way.
 SERIAL_BLOCK = 192
-BLOCK, WINDOW = 16384, 32
+BLOCK, WINDOW = PAYLOAD_MAX, 32
 # A pty that is gone does not come back: what then has its name is another one.
 PTYS = "/dev/pts/"
 # How long a board that trains may take to answer a host that comes back: some steps.

@@ -146,11 +146,10 @@ class Training:
     def start(self) -> None:
         """Begin, and return at once; follow() comes next, now or later. Raises DeviceError."""
         self.device.reset()  # what uploading left behind must not lie in the arena's way
-        try:
-            _begin(self.device, "train", self.board_options, self._streamed)
-        except BoardReset:  # on a machine too busy to talk to it, a board gives its host up
-            self.device.rejoin()
-            _begin(self.device, "train", self.board_options, self._streamed)
+        # Again where a board has given its host up, on a machine too busy to talk to it.
+        self.device.linked(
+            lambda _: _begin(self.device, "train", self.board_options, self._streamed)
+        )
 
     def run(self, on_event: OnEvent) -> Result:
         """Train. `on_event` gets every event: step, epoch, eval, best, log, resumed, and at last
