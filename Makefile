@@ -271,7 +271,7 @@ bench-kernels: ## speed of every kernel
 bench-memory: ## memory that training needs
 bench-accuracy: ## accuracy against float training
 bench-search: ## layers to train, searched and published
-bench-faults: ## what is lost when the power goes: power cuts at every write (15 minutes)
+bench-faults: ## power cuts, killed runs, faulty lines, many boards: what is lost (over an hour)
 bench-faults: emulator
 bench-kernels: emulator qemu
 bench-accuracy: torch
