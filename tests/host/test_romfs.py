@@ -38,12 +38,6 @@ def board(tmp_path: Path) -> Iterator[VirtualBoard]:
         yield board
 
 
-@pytest.fixture
-def device(board: VirtualBoard) -> Iterator[Device]:
-    with Device(board.port) as device:
-        yield device
-
-
 def some(size: int, seed: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
