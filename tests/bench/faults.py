@@ -4,11 +4,11 @@ Parts, each of which can be run alone (`--only NAME`), and puts what it counted 
 build/bench/faults.json:
 
 power   every erase and write of checkpoint saves on the virtual board, 500 random points on the
-        emulated RP2040: power_cuts, power_cut_losses. A quarter of an hour.
+        emulated RP2040: power_cuts, power_cut_losses. Five minutes.
 runs    training runs that are killed again and again: killed_runs, killed_run_mismatches,
         kills. Half an hour.
 resets  an emulated RP2040 that trains by itself, whose power goes after random instructions:
-        resets, reset_mismatches. Half an hour.
+        resets, reset_mismatches. A quarter of an hour.
 link    files over lines with faults, and how fast: link_bytes, link_mismatches, link_rates.
 training  what following a run costs it, and data that is on the host: followed, streamed.
 boards  24 virtual boards at once for ten minutes: boards, board_runs, board_events, lost_events,
